@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""Turn the network's outputs into pictures (./result/save) and hold them against the high-resolution ones.
+
+Writes ./result.json: {"accuracy": mean PSNR in dB, "data": [{"file", "psnr"}]}.
+"""
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from pathlib import Path
+from typing import Dict, Optional, Sequence, Tuple
+
+import numpy as np
+
+from common import accuracy, dataset, errors, facts, files, pictures, report
+from common.errors import UserError
+
+
+def crop(output: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Cut the padding off: float32 [1, 3, sS, sS] RGB to float32 [height, width, 3] RGB."""
+    return output[0, :, :height, :width].transpose(1, 2, 0)
+
+
+def score(output: np.ndarray, truth: np.ndarray, scale: int, shave: int) -> float:
+    """PSNR in dB; output: float [H, W, 3] in 0..255, truth: uint8 [H, W, 3], RGB both. Shaves scale + shave pixels."""
+    return accuracy.psnr(output, truth, scale + shave)
+
+
+def to_uint8(output: np.ndarray) -> np.ndarray:
+    """The picture to save: rounded and clamped, uint8 [H, W, 3]."""
+    return np.clip(np.round(output), 0, 255).astype(np.uint8)
+
+
+def enlarge(image: np.ndarray, scale: int) -> np.ndarray:
+    """Pillow's bicubic enlargement, the baseline: uint8 [H, W, 3] to float32 [1, 3, S, S], padded as the network's."""
+    from PIL import Image
+    height, width = image.shape[0] * scale, image.shape[1] * scale
+    large = np.asarray(Image.fromarray(image).resize((width, height), Image.BICUBIC), np.float32)
+    padded = np.zeros((1, 3, max(height, width), max(height, width)), np.float32)
+    padded[0, :, :height, :width] = large.transpose(2, 0, 1)
+    return padded
+
+
+def read_output(path: Path, scale: int) -> np.ndarray:
+    """A result file as float32 [1, 3, side, side]; the side follows from the file's length."""
+    side = math.isqrt(path.stat().st_size // 12)
+    if side % scale or side ** 2 * 12 != path.stat().st_size or not side:
+        raise UserError(f"{path}: {path.stat().st_size} bytes are no float32 [1,3,{scale}S,{scale}S]; "
+                        "the file is truncated or of another model; run the inference again")
+    return dataset.read_bin(path, (1, 3, side, side))
+
+
+def pair(stems: Sequence[str], truths: Dict[str, Path], scale: int, folder: str) -> Dict[str, Path]:
+    """The high-resolution picture of each result: same stem, or DIV2K's (0801x2 and 0801). None may be left over."""
+    pairs = {stem: truths.get(stem) or truths.get(re.sub(rf"x{scale}$", "", stem)) for stem in stems}
+    for stem, path in pairs.items():
+        if path is None:
+            raise UserError(f"{folder}: no high-resolution picture for {stem}, expected {stem}.png "
+                            f"or {re.sub(rf'x{scale}$', '', stem)}.png")
+    left = sorted(set(truths.values()) - set(pairs.values()))
+    if left and pictures.limit() is None:
+        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        raise UserError(f"{left[0]}{more}: high-resolution picture without a result; "
+                        "preprocess and inference must cover every picture of HR, or set LIMIT=N")
+    return pairs
+
+
+def evaluate(output: np.ndarray, path: Path, scale: int, shave: int) -> Tuple[np.ndarray, float]:
+    """The super-resolved picture (float32 [H, W, 3] RGB, padding cropped) and its PSNR against the picture at `path`."""
+    truth = pictures.read_rgb(path)
+    height, width = truth.shape[0] // scale * scale, truth.shape[1] // scale * scale
+    if max(height, width) > output.shape[-1]:
+        raise UserError(f"{path}: {width}x{height} is larger than the network's output, {output.shape[-1]} a side")
+    if min(height, width) <= 2 * (scale + shave):
+        raise UserError(f"{path}: {width}x{height} leaves nothing after {scale + shave} pixels are shaved off each border")
+    picture = crop(output, height, width)
+    return picture, score(picture, truth[:height, :width], scale, shave)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    model = facts.load(__file__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
+                                     epilog="LIMIT=N in the environment takes the first N results.")
+    parser.add_argument("--res", required=True, metavar="RESULT", help="folder with the result .bin files")
+    parser.add_argument("--HR", required=True, metavar="HR", help="folder with the high-resolution pictures")
+    parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=2, help="default: %(default)s")
+    parser.add_argument("--prep", metavar="DST", help="what edsr_preprocess.py wrote: results must be of its samples")
+    parser.add_argument("--save", default="result/save", help="folder for the pictures (default: %(default)s)")
+    parser.add_argument("--LR", metavar="LR", help="folder with the low-resolution pictures: bicubic's PSNR beside")
+    parser.add_argument("--accuracy", metavar="JSON", help="file for the report's accuracy section")
+    parser.add_argument("--json", default="result.json", help="file for the figures (default: %(default)s)")
+    args = parser.parse_args(argv)
+
+    results = dataset.results(args.res)
+    if args.prep:
+        dataset.check_pairs((record["id"] for record in dataset.read_manifest(args.prep)), results, args.res)
+    stems = sorted(results)[:pictures.limit()]
+    truths = {path.stem: path for path in pictures.find(args.HR, "high-resolution pictures")}
+    low = {path.stem: path for path in pictures.find(args.LR, "low-resolution pictures")} if args.LR else {}
+    missing = sorted(set(stems) - set(low)) if args.LR else []
+    if missing:
+        raise UserError(f"{args.LR}: no low-resolution picture for {missing[0]}, expected {missing[0]}.png")
+    rows, bicubic = [], []
+    for stem, path in pair(stems, truths, args.scale, args.HR).items():
+        result = min(results[stem].items())[1]
+        picture, value = evaluate(read_output(result, args.scale), path, args.scale, model.extra["shave"])
+        if not math.isfinite(value):
+            raise UserError(f"{path}: equals the network's output in every pixel; is HR the result folder?")
+        pictures.write_rgb(Path(args.save) / f"{stem}.png", to_uint8(picture))
+        rows.append({"file": result.name, "psnr": value})
+        line = f"{result.name}: {value:.4f} dB"
+        if args.LR:
+            plain = enlarge(pictures.read_rgb(low[stem]), args.scale)
+            bicubic.append(evaluate(plain, path, args.scale, model.extra["shave"])[1])
+            line += f" (bicubic {bicubic[-1]:.4f} dB)"
+        print(line)
+    mean = float(np.mean([row["psnr"] for row in rows]))
+    files.write_json(args.json, {"accuracy": mean, "data": rows})
+    line = f"PSNR over {len(rows)} images: {mean:.4f} dB"
+    baseline = None
+    if bicubic:
+        baseline = {"name": "bicubic", "value": float(np.mean(bicubic))}
+        line += f" (bicubic {baseline['value']:.4f} dB)"
+    if args.accuracy:
+        report.write_accuracy(args.accuracy, model, mean, {row["file"]: row["psnr"] for row in rows}, baseline)
+    print(line)
+
+
+if __name__ == "__main__":
+    errors.run(main)

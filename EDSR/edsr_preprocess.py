@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+"""Turn low-resolution pictures into the network's input: DST/bin/<stem>.bin, DST/pad_info.json, DST/manifest.json."""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, Dict, Optional, Sequence, Tuple
+
+import numpy as np
+
+from common import dataset, errors, facts, files, pictures
+from common.errors import UserError
+
+
+def preprocess(image: np.ndarray, size: int) -> np.ndarray:
+    """Pad a picture to the network's input.
+
+    image: uint8 [H, W, 3], RGB. Gives float32 [1, 3, size, size], RGB, 0..255, zeros on the right and at the bottom.
+    Raises ValueError when the picture is larger than size.
+    """
+    height, width = image.shape[:2]
+    if max(height, width) > size:
+        raise ValueError(f"{width}x{height} is larger than {size}x{size}")
+    padded = np.zeros((1, 3, size, size), np.float32)
+    padded[0, :, :height, :width] = image.transpose(2, 0, 1)
+    return padded
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    default = facts.load(__file__).extra["size"]
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     epilog="LIMIT=N in the environment takes the first N pictures.")
+    parser.add_argument("-s", "--src", required=True, metavar="LR", help="folder with the low-resolution pictures")
+    parser.add_argument("-d", "--dst", required=True, metavar="DST", help="folder to write to")
+    parser.add_argument("--size", type=dataset.positive, default=default, help="side to pad to (default: %(default)s)")
+    parser.add_argument("--save_img", action="store_true", help="also write the padded pictures to DST/png")
+    args = parser.parse_args(argv)
+    dst = Path(args.dst)
+
+    def make(path: Path) -> Tuple[np.ndarray, Dict[str, Any]]:
+        image = pictures.read_rgb(path)
+        height, width = image.shape[:2]
+        try:
+            tensor = preprocess(image, args.size)
+        except ValueError as error:
+            raise UserError(f"{path}: {error}; give --size (make: SIZE=) at least {max(width, height)} and export "
+                            "the model for it") from error
+        if args.save_img:
+            pictures.write_rgb(dst / "png" / f"{path.stem}.png", tensor[0].transpose(1, 2, 0).astype(np.uint8))
+        return tensor, {"name": path.name, "width": width, "height": height,
+                        "pad_x": args.size - width, "pad_y": args.size - height}
+
+    paths = pictures.find(args.src, "low-resolution pictures", count=pictures.limit())
+    records = dataset.preprocess(((path.stem, [path]) for path in paths), dst, make,
+                                 {"size": args.size, "save_img": args.save_img}, sample_bytes=12 * args.size ** 2)
+    files.write_json(dst / "pad_info.json",
+                     [{key: record[key] for key in ("name", "pad_x", "pad_y")} for record in records])
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+"""Export an EDSR checkpoint to ONNX, opset 11, for one input size. The variant is read off the checkpoint."""
+from __future__ import annotations
+
+import argparse
+from typing import Optional, Sequence
+
+from common import errors, facts
+from common.dataset import positive
+
+TOLERANCE = 1e-3
+"""Largest difference from PyTorch in 0..255 units."""
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    model = facts.load(__file__)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pth", required=True, help="checkpoint of EDSR-PyTorch (baseline or large, x2, x3, x4)")
+    parser.add_argument("--onnx", required=True, help="ONNX file to write")
+    parser.add_argument("--size", required=True, type=positive, help="side S of the input [1,3,S,S], "
+                        "as get_max_size.py prints it (DIV2K x2: 1020; performance: 256)")
+    parser.add_argument("--res_scale", type=float, help="weight of the residual branches, which stands in no tensor "
+                        "(default: 0.1 for more than 64 features, else 1)")
+    args = parser.parse_args(argv)
+
+    import edsr
+    from common import checkpoint, export, files
+    network = edsr.from_state(checkpoint.load(args.pth), args.res_scale)
+    port = export.Port(model.inputs[0].name, (1, 3, args.size, args.size), high=255)
+    worst = export.export(network, [port], [model.outputs[0].name], args.onnx, tolerance=TOLERANCE,
+                          metadata={"network": model.name, "scale": str(network.scale),
+                                    "checkpoint_sha256": files.sha256(args.pth)})
+    print(export.summary(args.onnx, worst))
+
+
+if __name__ == "__main__":
+    errors.run(main)

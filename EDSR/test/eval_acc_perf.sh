@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Accuracy on a dataset and performance at 256x256: the Ascend tools where there is an NPU, ONNX Runtime elsewhere.
+set -euo pipefail
+
+usage() {
+    cat <<'END'
+usage: bash test/eval_acc_perf.sh --datasets_path=FOLDER [--pth=FILE] [--size=N]
+  --datasets_path  holds div2k/LR and div2k/HR, or LR and HR
+  --pth            checkpoint (default: edsr_baseline_x2-1bc95232.pt)
+  --size           side that pictures are padded to (default: the longest side in LR)
+Exit status: 0; 1 when a stage fails or the PSNR falls more than 1 % below its reference; 2 for wrong usage.
+END
+}
+datasets_path='' pth=edsr_baseline_x2-1bc95232.pt size=
+for argument in "$@"; do
+    case $argument in
+        --datasets_path=*) datasets_path=${argument#*=} ;;
+        --pth=*) pth=${argument#*=} ;;
+        --size=*) size=${argument#*=} ;;
+        --help|-h) usage; exit 0 ;;
+        *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
+    esac
+done
+[[ -n $datasets_path ]] || { echo "error: --datasets_path is missing" >&2; usage >&2; exit 2; }
+[[ $pth == /* ]] || pth=$PWD/$pth
+[[ $datasets_path == /* ]] || datasets_path=$PWD/$datasets_path
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. ./env.sh
+
+data=$datasets_path
+[[ -d $data/LR ]] || data=$datasets_path/div2k
+[[ -d $data/LR && -d $data/HR ]] || {
+    echo "error: $datasets_path: expected LR and HR, or div2k/LR and div2k/HR, there" >&2
+    exit 1
+}
+[[ -f $pth ]] || { echo "error: $pth: no such checkpoint; give --pth=FILE" >&2; exit 1; }
+[[ -n $size ]] || size=$(python3 get_max_size.py --dir "$data/LR")
+
+echo "== model =="
+model=edsr_x2_$size.$MODEL_SUFFIX
+bash test/pth2om.sh --pth="$pth" --size="$size"
+[[ -s $model ]] || { echo "error: $model is missing; CANN's atc makes it (test/pth2om.sh)" >&2; exit 1; }
+
+echo "== preprocess =="
+rm -rf prep result/dumpOutput_device0 # the tool does not clear an earlier run's results
+python3 edsr_preprocess.py -s "$data/LR" -d prep --size "$size"
+python3 get_info.py bin prep/bin edsr_bin.info "$size" "$size"
+
+echo "== inference =="
+"${BENCHMARK[@]}" -model_type=vision -device_id=0 -batch_size=1 -om_path="$model" -input_text_path=edsr_bin.info \
+    -input_width="$size" -input_height="$size" -output_binary=True -useDvpp=False
+
+echo "== accuracy =="
+python3 edsr_postprocess.py --res result/dumpOutput_device0 --HR "$data/HR" --LR "$data/LR" --prep prep \
+    --accuracy result/accuracy.json
+# the published figure counts for the published checkpoint on the whole of DIV2K, PyTorch's own result otherwise
+if ! python3 -m common.report published --accuracy result/accuracy.json --pth "$pth"; then
+    python3 -m common.pytorch_infer --pth "$pth" --prep prep --output result/pytorch
+    python3 edsr_postprocess.py --res result/pytorch --HR "$data/HR" --prep prep --save result/pytorch_save \
+        --json result/pytorch_result.json --accuracy result/pytorch_accuracy.json >/dev/null
+fi
+
+echo "== performance =="
+"${BENCHMARK[@]}" -round=20 -om_path="edsr_x2_256.$MODEL_SUFFIX" -device_id=0 -batch_size=1
+python3 -m common.perf result/PureInfer_perf_of_edsr_x2_256_in_device_0.txt
+
+python3 -m common.report judge --accuracy result/accuracy.json --pytorch result/pytorch_accuracy.json --pth "$pth"

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Performance on an NVIDIA GPU at 256x256, batch 1: trtexec where it is installed, else ONNX Runtime on the GPU.
+set -euo pipefail
+
+usage() {
+    cat <<'END'
+usage: bash test/perf_t4.sh [--onnx=FILE]
+  --onnx  model of size 256 (default: edsr_x2_256.onnx, made by test/pth2om.sh)
+END
+}
+onnx=edsr_x2_256.onnx
+for argument in "$@"; do
+    case $argument in
+        --onnx=*) onnx=${argument#*=} ;;
+        --help|-h) usage; exit 0 ;;
+        *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
+    esac
+done
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. ./env.sh
+[[ -f $onnx ]] || { echo "error: $onnx: no such file; make it with test/pth2om.sh" >&2; exit 1; }
+command -v nvidia-smi >/dev/null && nvidia-smi -L | grep -q . || {
+    echo "error: no NVIDIA GPU on this machine (nvidia-smi finds none); this figure can only be taken on one" >&2
+    exit 1
+}
+mkdir -p result
+if command -v trtexec >/dev/null; then
+    trtexec --onnx="$onnx" --fp16 --threads | tee result/trtexec.log # EDSR's shape is fixed: no --shapes
+    python3 -m common.perf result/trtexec.log
+elif python3 -c 'import onnxruntime, sys; sys.exit("TensorrtExecutionProvider" not in onnxruntime.get_available_providers())'; then
+    DEVICE=tensorrt python3 -m common.benchmark -round=200 -om_path="$onnx" -device_id=0 -batch_size=1
+else
+    DEVICE=cuda python3 -m common.benchmark -round=200 -om_path="$onnx" -device_id=0 -batch_size=1
+fi

@@ -1,0 +1,52 @@
+# Five models, each in a folder of its own; this Makefile fans out to them.
+#   MODELS="EDSR CGAN"             picks some
+#   EDSR_DATASETS_PATH=, EDSR_PTH= a model's own data and checkpoint (without them: the demo, seeded weights)
+ALL_MODELS := EDSR
+MODELS     ?= $(ALL_MODELS)
+STAGES     := export preprocess infer postprocess agreement perf clean
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+ROOT := ./
+include common/setup.mk
+PY := "$(CURDIR)/$(VENV)/bin/python"
+
+unknown := $(filter-out $(ALL_MODELS),$(MODELS))
+$(if $(unknown),$(error MODELS: no model named $(unknown); there are $(ALL_MODELS)))
+
+.PHONY: all report test test-full clean distclean help $(STAGES)
+all: $(MODELS:%=%.report.json) ## every model the whole way, then the report
+	@$(PY) -m common.report show $(MODELS:%=%/build/report.json)
+
+report: ## the summary of the runs that are there
+	@$(PY) -m common.report show $(wildcard $(MODELS:%=%/build/report.json))
+
+.PHONY: $(foreach stage,report.json $(STAGES),$(MODELS:%=%.$(stage)))
+$(MODELS:%=%.report.json): %.report.json: $(VENV)/installed
+	@$(MAKE) --no-print-directory -C $* build/report.json
+
+$(STAGES): %: $(foreach model,$(MODELS),$(model).%)
+define fan_out
+$$(MODELS:%=%.$(1)): %.$(1): $(if $(filter-out clean,$(1)),$(VENV)/installed)
+	@$$(MAKE) --no-print-directory -C $$* $(1)
+endef
+$(foreach stage,$(STAGES),$(eval $(call fan_out,$(stage))))
+
+test: $(VENV)/installed ## the tests, a few minutes
+	$(PY) -m pytest -m "not full"
+
+test-full: $(VENV)/installed ## the full-size checks, which need ../shared
+	$(PY) -m pytest -m full
+
+distclean: clean ## also remove .venv
+	rm -rf $(VENV) .venv.lock *.egg-info
+
+help: ## this list
+	@echo "make [target] [MODELS=\"$(ALL_MODELS)\"] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann] [PYTHON=python3]"
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1	/' | expand -t 14
+	@echo "stages of every model: $(STAGES)"

@@ -1,0 +1,172 @@
+"""The files between preprocessing and inference: `.bin` tensors, the `.info` list, and the manifest.
+
+The manifest (`manifest.json`, see `common.journal`) pairs samples: id, source, original size, padding, shape, dtype.
+It is written last and so marks a finished preprocessing.
+"""
+from __future__ import annotations
+
+import inspect
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+from common import files
+from common.errors import UserError
+from common.journal import Journal, stamp
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MANIFEST = "manifest.json"
+
+
+def write_bin(path: files.PathLike, array: "np.ndarray") -> None:
+    """Write an array as raw little-endian values in C order, atomically. NaN and infinity are refused."""
+    import numpy as np
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise UserError(f"{path}: a value is NaN or infinite, not written")
+    with files.atomic(path) as temporary:
+        np.ascontiguousarray(array).tofile(temporary)
+
+
+def read_bin(path: files.PathLike, shape: Sequence[int], dtype: str = "float32") -> "np.ndarray":
+    """Read a raw array of known shape. Raises `UserError` on another file length, NaN or infinity."""
+    import numpy as np
+    path = files.existing_file(path, "a .bin file")
+    expected = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    found = path.stat().st_size
+    if found != expected:
+        dims = "x".join(map(str, shape))
+        raise UserError(f"{path}: expected {expected} bytes ({dims} {dtype}), found {found}; make it again")
+    array = np.fromfile(path, dtype).reshape(shape)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise UserError(f"{path}: holds NaN or infinite values; the inference that wrote it went wrong")
+    return array
+
+
+def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.PathLike,
+               make: Callable[..., Tuple["np.ndarray", Dict[str, Any]]], settings: Mapping[str, Any],
+               sample_bytes: int, advice: str = "", bins: str = "bin") -> List[Dict[str, Any]]:
+    """Turn every source into `<folder>/<bins>/<id>.bin` and write the manifest last.
+
+    sources: (sample id, the files it is made from); `make(*files)` gives the tensor and what the manifest shall say
+    of the sample. settings: all that the tensors depend on beside the files; together with the source text of `make`'s
+    module they decide whether an earlier run's files still hold. sample_bytes: size of one `.bin`, for the check of
+    free disk before the start. A run that was cut off is taken up where it stopped; files of samples that are no
+    longer asked for are removed. Gives back the manifest's records in order.
+    """
+    from tqdm import tqdm
+    folder = Path(folder)
+    sources = list(sources)
+    if not sources:
+        raise UserError(f"{folder}: no samples to preprocess")
+    code = files.sha256(inspect.getsourcefile(make) or "")
+    journal = Journal(folder / MANIFEST, {"settings": dict(settings), "code": code})
+    target = {sample: folder / bins / f"{sample}.bin" for sample, _ in sources}
+    todo = [(sample, paths) for sample, paths in sources
+            if not _finished(journal.finished.get(sample), target[sample], paths)]
+    files.need_space(folder, len(todo) * sample_bytes, advice)
+    bar = tqdm(todo, desc="preprocess", unit="sample", disable=None)
+    for sample, paths in bar:
+        array, about = make(*paths)
+        write_bin(target[sample], array)
+        journal.add(sample, {"bin": f"{bins}/{sample}.bin", "source": [str(path) for path in paths],
+                             "stamp": [stamp(path) for path in paths],
+                             "shape": list(array.shape), "dtype": str(array.dtype), **about})
+    for stray in set((folder / bins).glob("*.bin")) - set(target.values()):
+        stray.unlink()
+    journal.complete(target)
+    print(f"preprocess: {len(sources)} samples in {folder / bins} ({len(sources) - len(todo)} were there already)")
+    return [journal.finished[sample] for sample in target]
+
+
+def _finished(record: Optional[Mapping[str, Any]], target: Path, paths: Sequence[Path]) -> bool:
+    if record is None or not target.is_file():
+        return False
+    same = record["stamp"] == [stamp(path) for path in paths] and record["source"] == [str(path) for path in paths]
+    return same and target.stat().st_size == _nbytes(record)
+
+
+def _nbytes(record: Mapping[str, Any]) -> int:
+    import numpy as np
+    return int(np.prod(record["shape"])) * np.dtype(record["dtype"]).itemsize
+
+
+def read_manifest(folder: files.PathLike) -> List[Dict[str, Any]]:
+    """The records of a finished preprocessing, in order; `bin` is made relative to the caller."""
+    path = Path(folder) / MANIFEST
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; preprocessing has not been run there or has not finished")
+    return [{**record, "bin": str(Path(folder) / record["bin"])} for record in files.read_json(path)["samples"]]
+
+
+def write_info(bins: files.PathLike, info: files.PathLike, width: int, height: int,
+               count: Optional[int] = None) -> int:
+    """Write the list that `benchmark` reads: `index path width height` per `.bin` file of the folder, sorted.
+
+    The paths are written as the folder was given, relative to where the tool will be run. Gives back their number.
+    """
+    folder = files.existing_folder(bins, ".bin files")
+    paths = sorted(path for path in folder.glob("*.bin") if not path.name.startswith("."))[:count]
+    if not paths:
+        raise UserError(f"{folder}: expected .bin files, found none; run the preprocess script first")
+    odd = next((path for path in paths if any(character.isspace() for character in str(path))), None)
+    if odd is not None:
+        raise UserError(f"{odd}: the .info format separates by spaces, so no path in it may hold one; "
+                        "give the folder by a relative path without spaces")
+    files.write_text(info, "".join(f"{index} {path} {width} {height}\n" for index, path in enumerate(paths)))
+    return len(paths)
+
+
+def info_main(argv: Optional[Sequence[str]], program: str) -> None:
+    """The command line of `get_info.py` and `gen_dataset_info.py`: `bin DIR INFO WIDTH HEIGHT`."""
+    import argparse
+    from common.pictures import limit
+    parser = argparse.ArgumentParser(
+        prog=program, description="Write the .info list that the benchmark tool reads: index, path, width, height.",
+        epilog="LIMIT=N in the environment takes the first N files.")
+    parser.add_argument("kind", choices=["bin"], help="what the folder holds")
+    parser.add_argument("folder", metavar="DIR", help="folder with the .bin files")
+    parser.add_argument("info", metavar="INFO", help="file to write")
+    parser.add_argument("width", type=positive)
+    parser.add_argument("height", type=positive)
+    args = parser.parse_args(argv)
+    count = write_info(args.folder, args.info, args.width, args.height, limit())
+    print(f"{program}: {count} samples listed in {args.info}")
+
+
+def positive(text: str) -> int:
+    """An argparse type: a whole number of at least 1."""
+    if not text.isdigit() or int(text) < 1:
+        import argparse
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text!r}")
+    return int(text)
+
+
+def results(folder: files.PathLike) -> Dict[str, Dict[int, Path]]:
+    """The result files of an inference by sample stem and output number as written: `{stem: {number: path}}`.
+
+    Reads the names that the tools leave: `<stem>_<k>.bin` (benchmark counts from 1, ais_infer from 0) and
+    `<stem>_output_<k>.bin` (msame, from 0). Raises `UserError` when the folder is missing or holds none.
+    """
+    folder = files.existing_folder(folder, "result .bin files")
+    found: Dict[str, Dict[int, Path]] = {}
+    for path in sorted(folder.glob("*.bin")):
+        stem, _, number = path.stem.rpartition("_")
+        if path.name.startswith(".") or not stem or not number.isdigit():
+            continue
+        stem = stem[:-len("_output")] if stem.endswith("_output") else stem
+        found.setdefault(stem, {})[int(number)] = path
+    if not found:
+        raise UserError(f"{folder}: expected result files (<stem>_<number>.bin), found none; run the inference first")
+    return found
+
+
+def check_pairs(expected: Iterable[str], found: Iterable[str], folder: files.PathLike) -> None:
+    """Raise `UserError` unless the result folder holds exactly the expected sample stems."""
+    expected, found = set(expected), set(found)
+    for difference, text in ((sorted(expected - found), "no result for"), (sorted(found - expected), "unknown sample")):
+        if difference:
+            more = f" and {len(difference) - 1} more" if len(difference) > 1 else ""
+            raise UserError(f"{os.fspath(folder)}: {text} {difference[0]}{more}; run the inference again in an empty "
+                            "folder, on the same samples")

@@ -1,0 +1,38 @@
+"""Errors that a user can act on: one line, no traceback, a settled exit status."""
+from __future__ import annotations
+
+import os
+import sys
+from typing import Callable, NoReturn, Optional, Sequence
+
+
+class UserError(Exception):
+    """Bad input. The text is one line: what, where, what was expected and found, what to do."""
+
+
+def run(main: Callable[[Optional[Sequence[str]]], Optional[int]]) -> NoReturn:
+    """Call `main(None)` and leave the process with its status.
+
+    Exit status: what `main` returns (0 for None), 1 after a `UserError` or an `OSError` (one line on stderr),
+    2 for wrong usage (argparse), 130 after Ctrl-C, 141 when the reader of stdout went away.
+    """
+    try:
+        status = main(None) or 0
+        sys.stdout.flush()
+    except UserError as error:
+        status = report(error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 141
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        status = report(f"{where}{error.strerror or error}")
+    except KeyboardInterrupt:
+        status = report("interrupted; what was finished is kept, run the same command again to go on", 130)
+    sys.exit(status)
+
+
+def report(message: object, status: int = 1) -> int:
+    """Print `error: <message>` on stderr as one line and give back `status`."""
+    print("error: " + " ".join(str(message).split()), file=sys.stderr)
+    return status

@@ -1,0 +1,69 @@
+"""PyTorch's own answer on the preprocessed samples: `python3 -m common.pytorch_infer` in a model's folder.
+
+Reads the manifest that preprocess left, runs the network of `facts.json` on each `.bin` and leaves
+`<output>/<id>_1.bin`, as `benchmark` does, so that postprocess and `common.agreement` read both alike.
+"""
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+from pathlib import Path
+from types import ModuleType
+from typing import Optional, Sequence
+
+from common import dataset, errors, facts, files
+from common.journal import Journal, stamp
+from common.pictures import limit
+
+
+def network_module(folder: files.PathLike) -> ModuleType:
+    """The module with the model's network, as its facts name it: it has `from_state(state)` and `seeded(seed)`."""
+    return importlib.import_module(facts.load(folder).network)
+
+
+def infer(pth: files.PathLike, prep: files.PathLike, output: files.PathLike, folder: files.PathLike,
+          count: Optional[int] = None) -> int:
+    """Run the network on every sample of the manifest in `prep`, batch 1; gives back the number of samples.
+
+    A run that was cut off goes on where it stopped. Outputs are float32 [1, ...] in the network's order.
+    """
+    import torch
+    from tqdm import tqdm
+    from common import checkpoint
+    samples = dataset.read_manifest(prep)[:count]
+    network = network_module(folder).from_state(checkpoint.load(pth))
+    output = Path(output)
+    if "THREADS" in os.environ:
+        torch.set_num_threads(int(os.environ["THREADS"]))
+    journal = Journal(output.with_name(output.name + "_pytorch.json"),
+                      {"checkpoint_sha256": files.sha256(pth), "torch": torch.__version__})
+    for record in tqdm(samples, desc="pytorch", unit="sample", disable=None):
+        target = output / f"{record['id']}_1.bin"
+        now = stamp(record["bin"])
+        if target.is_file() and journal.finished.get(record["id"], {}).get("stamp") == now:
+            continue
+        shape = record["shape"] if len(record["shape"]) != 3 else [1, *record["shape"]]
+        with torch.no_grad():
+            tensor = network(torch.from_numpy(dataset.read_bin(record["bin"], shape, record["dtype"])))
+        dataset.write_bin(target, tensor.numpy())
+        journal.add(record["id"], {"stamp": now})
+    for stray in set(output.glob("*.bin")) - {output / f"{record['id']}_1.bin" for record in samples}:
+        stray.unlink()
+    journal.complete([record["id"] for record in samples])
+    return len(samples)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    parser = argparse.ArgumentParser(prog="python3 -m common.pytorch_infer", description=__doc__.splitlines()[0])
+    parser.add_argument("--pth", required=True, help="checkpoint")
+    parser.add_argument("--prep", required=True, help="folder that the preprocess script wrote (with manifest.json)")
+    parser.add_argument("--output", required=True, help="folder for <id>_1.bin")
+    parser.add_argument("--model", default=".", help="the model's folder (default: here)")
+    args = parser.parse_args(argv)
+    count = infer(args.pth, args.prep, args.output, args.model, limit())
+    print(f"PyTorch: {count} samples in {args.output}")
+
+
+if __name__ == "__main__":
+    errors.run(main)

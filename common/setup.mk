@@ -1,0 +1,12 @@
+# The environment, for the collection's Makefile and each model's. ROOT: the collection's folder, with a final slash.
+# PYTHON picks the interpreter that .venv is made with; another choice makes it anew.
+VENV   := $(ROOT).venv
+MADE   := $(shell cat $(VENV)/installed 2>/dev/null)
+PYTHON ?= $(or $(MADE),python3)
+
+$(VENV)/installed: $(ROOT)requirements.txt $(ROOT)pyproject.toml $(if $(filter-out $(PYTHON),$(MADE)),FORCE)
+	@"$(ROOT)common/setup.sh" "$(ROOT)." "$(PYTHON)"
+
+.PHONY: setup FORCE
+setup: $(VENV)/installed ## set up .venv (done by itself when needed); PYTHON= picks the interpreter
+FORCE:

@@ -1,0 +1,56 @@
+"""Paths and helpers that several test files share."""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("SHARED", ROOT.parent / "shared"))
+
+
+def environment(**more: str) -> dict:
+    """The environment of a script: this one without the variables that steer a run, the project importable."""
+    kept = {name: value for name, value in os.environ.items()
+            if name not in ("LIMIT", "DEVICE", "THREADS", "RESUME", "BATCH", "PTH", "DATASETS_PATH", "MAKEFLAGS",
+                            "MAKELEVEL", "MFLAGS", "MODELS", "STAGES", "SIZE", "ROUND")}
+    return {**kept, "PYTHONPATH": str(ROOT), **more}
+
+
+@pytest.fixture
+def run() -> Callable[..., subprocess.CompletedProcess]:
+    """`run(script, *arguments, cwd=..., **variables)` runs a script (or "-m module") as a user would."""
+    def call(*arguments: object, cwd: object = None, timeout: float = 300, **variables: str):
+        return subprocess.run([sys.executable, *map(str, arguments)], cwd=None if cwd is None else str(cwd),
+                              capture_output=True, text=True, timeout=timeout, env=environment(**variables))
+    return call
+
+
+def one_line_error(result: subprocess.CompletedProcess, *parts: str, status: int = 1) -> None:
+    """Assert that a run failed with one line on stderr that names every part, and no traceback."""
+    assert result.returncode == status, (result.returncode, result.stdout, result.stderr)
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1 and lines[0].startswith("error: "), result.stderr
+    for part in parts:
+        assert part in lines[0], (part, lines[0])
+
+
+def shared(*parts: str) -> Path:
+    """A path below the shared folder; the test is skipped by name where it is absent."""
+    path = SHARED.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"needs {'/'.join(('shared', *parts))}, which is not there ({path})")
+    return path
+
+
+@pytest.fixture(scope="session")
+def golden_outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The made-up datasets and network outputs of golden/make_outputs.py (about 1 GB)."""
+    script, data = shared("golden", "make_outputs.py"), shared("data")
+    folder = tmp_path_factory.mktemp("golden")
+    subprocess.run([sys.executable, str(script), str(data), str(folder)], check=True)
+    return folder
