@@ -127,6 +127,31 @@ class LocalEnhancer(nn.Module):
         return self.model1_2(self.model1_1(x) + self.model(self.downsample(x)))
 
 
+class FromLabels(nn.Module):
+    """The generator, fed label ids instead of their one-hot planes: a seventieth of the bytes, the same picture.
+
+    Input: uint8 [N,2,H,W], plane 0 the label ids, 0 up to the number of labels - 1, plane 1 the instances' edges,
+    0 or 1. Output: the generator's. An id outside that range gives no plane a 1.
+    """
+
+    def __init__(self, network: LocalEnhancer, labels: int = 35):
+        super().__init__()
+        self.network = network
+        self.register_buffer("ids", torch.arange(labels, dtype=torch.int32).view(1, labels, 1, 1), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        # Cast, Slice, Equal and Concat alone, all of which atc knows. Not OneHot: ONNX Runtime has no kernel for it on
+        # uint8 or int32 ids. Equal on int32, because before opset 11 ONNX's Equal took bool, int32 and int64 only.
+        x = x.to(torch.int32)
+        one_hot = (x[:, :1] == self.ids).to(torch.float32)
+        return self.network(torch.cat([one_hot, x[:, 1:].to(torch.float32)], 1))
+
+
+def for_input(network: LocalEnhancer, dtype: str) -> nn.Module:
+    """The network for samples of this dtype: `float32` as it is (one-hot planes), `uint8` label ids and edges."""
+    return FromLabels(network) if dtype == "uint8" else network
+
+
 def from_state(state: checkpoint.State, reflect_pad: str = "native") -> nn.Module:
     """The generator that a checkpoint's tensors describe, filled with them: channels, widths, numbers of layers.
 

@@ -63,8 +63,8 @@ class NestedUNet(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         done: Dict[Tuple[int, int], torch.Tensor] = {}
         for depth in range(self.levels):
-            done[depth, 0] = getattr(self, f"conv{depth}_0")(x if depth == 0 else
-                                                             functional.max_pool2d(done[depth - 1, 0], 2))
+            finer = functional.max_pool2d(done[depth - 1, 0], 2) if depth else x
+            done[depth, 0] = getattr(self, f"conv{depth}_0")(finer)
             for column in range(1, depth + 1):  # what the new, deeper level makes possible, upwards
                 level = depth - column
                 below = functional.interpolate(done[level + 1, column - 1], scale_factor=2.0, mode="nearest")
@@ -80,7 +80,8 @@ def from_state(state: checkpoint.State) -> nn.Module:
     """
     columns = checkpoint.blocks(state, "final")
     heads = [f"final{column}" for column in range(1, columns)] or ["final"]
-    filters = [checkpoint.width(state, *[f"conv{level}_0.{part}" for part in ("conv1.bias", "bn1.weight", "conv2.bias")])
+    parts = ("conv1.bias", "bn1.weight", "conv2.bias")
+    filters = [checkpoint.width(state, *[f"conv{level}_0.{part}" for part in parts])
                for level in range(max(1, checkpoint.blocks(state, "conv", "_0.")))]
     with torch.device("meta"):
         network = NestedUNet(classes=checkpoint.width(state, *[f"{head}.{part}" for part in ("bias", "weight")

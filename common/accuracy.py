@@ -20,6 +20,35 @@ def psnr(output: np.ndarray, truth: np.ndarray, shave: int) -> float:
     return float("inf") if error == 0 else float(-10 * np.log10(error))
 
 
+def ssim(output: np.ndarray, truth: np.ndarray) -> float:
+    """Structural similarity of two pictures, 1 for equal ones: mean over positions and channels.
+
+    output, truth: uint8 [H, W, C], at least 11 pixels a side. Each position is weighed by an 11x11 Gaussian of standard
+    deviation 1.5 that lies wholly inside the picture; K1 = 0.01, K2 = 0.03, range 255. Source: Wang et al., Image
+    Quality Assessment: From Error Visibility to Structural Similarity, IEEE Transactions on Image Processing 13 (2004).
+    """
+    import cv2
+    if output.shape != truth.shape:
+        raise ValueError(f"shapes differ: {output.shape} and {truth.shape}")
+    if min(output.shape[:2]) < 11:
+        raise ValueError(f"{output.shape[1]}x{output.shape[0]} is smaller than the window, 11x11")
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return cv2.GaussianBlur(values, (11, 11), 1.5)[5:-5, 5:-5]
+
+    small, low = (0.03 * 255) ** 2, (0.01 * 255) ** 2
+    total = 0.0
+    for channel in range(output.shape[2]):  # one at a time: the float64 planes of a large picture fill memory
+        x, y = output[..., channel].astype(np.float64), truth[..., channel].astype(np.float64)
+        mean_x, mean_y = mean(x), mean(y)
+        variances = mean(x * x) - mean_x ** 2 + mean(y * y) - mean_y ** 2
+        covariance = mean(x * y) - mean_x * mean_y
+        values = ((2 * mean_x * mean_y + low) * (2 * covariance + small)
+                  / ((mean_x ** 2 + mean_y ** 2 + low) * (variances + small)))
+        total += float(values.mean())
+    return total / output.shape[2]
+
+
 def iou(logits: np.ndarray, truth: np.ndarray, smooth: float = 1e-5) -> float:
     """Intersection over union of two masks, `(inter + smooth) / (union + smooth)`.
 

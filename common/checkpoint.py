@@ -52,9 +52,7 @@ def _read(path: Path) -> Any:
         with warnings.catch_warnings():  # an error is one line, whatever torch has to say beside it
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # what a damaged pickle raises is not settled: RuntimeError, KeyError, EOFError, …
+    except Exception as error:  # what a damaged file raises is not settled: RuntimeError, KeyError, even OSError, …
         foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
         if "TorchScript" in str(error):
             reason = "is a TorchScript archive; expected a checkpoint of tensors (torch.save of a state_dict)"

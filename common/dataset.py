@@ -143,6 +143,12 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def width_height(text: str) -> Tuple[int, int]:
+    """An argparse type: `WIDTHxHEIGHT` in pixels, such as 2048x1024."""
+    width, _, height = text.partition("x")
+    return positive(width), positive(height)
+
+
 def results(folder: files.PathLike) -> Dict[str, Dict[int, Path]]:
     """The result files of an inference by sample stem and output number as written: `{stem: {number: path}}`.
 

@@ -15,7 +15,10 @@ OPSET = 11
 
 
 class Port(NamedTuple):
-    """An input of the export: name, the shape to trace with, dtype, and the range that random test values take."""
+    """An input of the export: name, the shape to trace with, dtype, and the range that random test values take.
+
+    low and high may be arrays that broadcast to the shape.
+    """
 
     name: str
     shape: Tuple[int, ...]
@@ -28,7 +31,7 @@ class Port(NamedTuple):
         generator = np.random.default_rng(seed)
         shape = self.shape if batch is None else (batch, *self.shape[1:])
         if np.dtype(self.dtype).kind in "iu":
-            return generator.integers(int(self.low), int(self.high), shape).astype(self.dtype)
+            return generator.integers(np.int64(self.low), np.int64(self.high), shape).astype(self.dtype)
         return generator.uniform(self.low, self.high, shape).astype(self.dtype)
 
 

@@ -33,7 +33,13 @@ def link(path: Path, target: str) -> None:
 
 
 def listing(folder: Path) -> str:
-    """One line per file below `folder` (links followed): path, size in bytes, modification time in ns; sorted."""
+    """One line per file below `folder` (links followed): path, size in bytes, modification time in ns; sorted.
+
+    A part of a dataset may be a single file: it is the one line then.
+    """
+    if folder.is_file():
+        status = os.stat(folder)
+        return f"{folder.name} {status.st_size} {status.st_mtime_ns}\n"
     lines: List[str] = []
     for place, folders, names in os.walk(folder, followlinks=True):
         folders.sort()

@@ -10,6 +10,7 @@
 #   DEMO_CMD     draws the demo dataset into build/demo; DEMO_SRC: its source files
 #   NETWORK_SRC  the network; SEEDED: its widths (name=number ...) for seeded weights, empty for the reference's
 #   WEIGHTS_STAGES  the stages that read checkpoint.pth
+#   BATCHES      batch sizes of `make sweep`; sweep_OUT, _CMD, _NEED, _SRC are a stage's, with % for the batch size
 #   REPORT_ARGS  what the report is made from (common.report make --help)
 #
 # A changed command line, LIMIT, DEVICE or THREADS counts as a changed input. Everything made goes under build/.
@@ -89,6 +90,24 @@ $(1): $(B)/$($(1)_OUT)
 endef
 $(foreach stage,$(STAGES),$(eval $(call stage_rules,$(stage))))
 
+# A stage per batch size, one after the other whatever -j says, since they are timed; then the table over them.
+define sweep_stage
+sweep-$(1)_OUT  := $(subst %,$(1),$(sweep_OUT))
+sweep-$(1)_CMD   = $$(subst %,$(1),$$(sweep_CMD))
+sweep-$(1)_NEED := $(subst %,$(1),$(sweep_NEED))
+sweep-$(1)_SRC  := $(sweep_SRC)
+$(if $(SWEPT),$(B)/$(subst %,$(1),$(sweep_OUT)): | $(B)/$(SWEPT))
+SWEPT := $(subst %,$(1),$(sweep_OUT))
+endef
+ifneq ($(strip $(BATCHES)),)
+$(foreach batch,$(BATCHES),$(eval $(call sweep_stage,$(batch))))
+$(foreach batch,$(BATCHES),$(eval $(call stage_rules,sweep-$(batch))))
+SWEPT := $(foreach batch,$(BATCHES),$(sweep-$(batch)_OUT))
+.PHONY: sweep
+sweep: $(addprefix $(B)/,$(SWEPT))
+	@cd $(B) && $(PY) -m common.sweep --model .. --output sweep.json $(SWEPT)
+endif
+
 # What the stages that run the network read: the checkpoint as it is now.
 $(foreach stage,$(WEIGHTS_STAGES),$(eval $(B)/$($(stage)_OUT): $(WEIGHTS)))
 
@@ -106,4 +125,5 @@ clean: ## remove build/
 help: ## this list
 	@echo "$(NAME): make [target] [DATASETS_PATH=folder] [PTH=checkpoint] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann]"
 	@echo "stages: $(STAGES)"
+	@$(if $(strip $(BATCHES)),echo "  sweep       throughput at batch $(strip $(BATCHES)) beside the reference's",:)
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1	/' | expand -t 14

@@ -20,17 +20,18 @@ from common.errors import UserError
 from common.journal import Journal, stamp
 
 EPILOG = (f"Environment: {engine.ENVIRONMENT} LIMIT=N takes the first N samples; RESUME=1 keeps what an earlier run "
-          "with the same model and settings finished, instead of running everything anew.")
+          "with the same model and settings finished, instead of running everything anew, and removes results of "
+          "samples that are no longer asked for.")
 DEFINITIONS = {
-    "samples": "samples of the dataset (rows of the model's batch dimension, padding not counted); without a dataset, "
-               "batch times runs",
-    "compute_ms_per_batch": "device compute of one whole batch, milliseconds; warm-up runs are left out, and without "
+    "sample_count": "samples of the dataset (rows of the model's batch dimension, padding not counted); without a "
+                    "dataset, batch times runs",
+    "compute_ms": "device compute of one whole batch, milliseconds; warm-up runs are left out, and without "
                             "any the first run is, where there are more",
-    "samples_per_second": "1000 * batch / compute_ms_per_batch.mean: samples per second of device compute on one "
+    "samples_per_s": "1000 * batch / compute_ms.mean: samples per second of device compute on one "
                           "ONNX Runtime device",
-    "end_to_end_seconds": "sum over the samples of their share of the time from reading a batch to its last output "
+    "end_to_end_s": "sum over the samples of their share of the time from reading a batch to its last output "
                           "file; loading the model and warming up are left out",
-    "end_to_end_samples_per_second": "samples / end_to_end_seconds",
+    "end_to_end_samples_per_s": "sample_count / end_to_end_s",
     "peak_memory_bytes": "largest resident memory of the process",
 }
 
@@ -69,6 +70,23 @@ def refuse_npu_only(args: argparse.Namespace, flags: Sequence[str]) -> None:
     for flag in flags:
         if (getattr(args, flag.lstrip("-")) or "false").lower() not in ("false", "0", "no"):
             raise UserError(f"{flag}: needs an NPU, ONNX Runtime has nothing for it; leave it out")
+
+
+def whole(low: int, high: Optional[int] = None) -> Callable[[str], int]:
+    """An argparse type: a whole number from `low`, to `high` where that is given."""
+    def number(text: str) -> int:
+        if not text.isdigit() or int(text) < low or (high is not None and int(text) > high):
+            limits = f"in {low} to {high}" if high is not None else f"a whole number from {low}"
+            raise argparse.ArgumentTypeError(f"must be {limits}, found {text}")
+        return int(text)
+    return number
+
+
+def boolean(text: str) -> bool:
+    """An argparse type: the Ascend tools' yes and no, in either case."""
+    if text.lower() not in ("yes", "true", "t", "y", "1", "no", "false", "f", "n", "0"):
+        raise argparse.ArgumentTypeError(f"expected true or false, found {text}")
+    return text.lower() in ("yes", "true", "t", "y", "1")
 
 
 def announce(tool: str, session: engine.Session) -> None:
@@ -181,13 +199,16 @@ class Run:
         self._space_checked = False
         self._refuse_collisions()
         self._inputs = {sample.name: self._stamps(sample) for sample in samples}
-        self._journal = Journal(record or os.devnull, settings)
-        self._kept = record is not None
-        if not resuming():
-            self._journal.finished.clear()
-            if self._kept:
-                with suppress(FileNotFoundError):
-                    self._journal.path.unlink()
+        for path in [*samples[0].outputs[:1], *([record] if record else [])]:
+            make_folder(os.path.dirname(path) or ".")
+        self._journal = Journal(record, settings) if record else None
+        self._finished: Dict[str, Dict[str, Any]] = self._journal.finished if self._journal else {}
+        if self._journal and not resuming():
+            self._finished.clear()
+            with suppress(FileNotFoundError):
+                self._journal.path.unlink()
+        if self._journal and resuming():
+            self._remove_strays()
         pending = [sample for sample in samples if not self._is_finished(sample)]
         step = layout.files_per_batch
         self.todo = [pending[start:start + step] for start in range(0, len(pending), step)]
@@ -201,6 +222,14 @@ class Run:
                     raise UserError(f"{', '.join(other.inputs)} and {', '.join(sample.inputs)} would both be written "
                                     f"to {path}; rename one")
 
+    def _remove_strays(self) -> None:
+        """With RESUME=1 the result folder holds this dataset's results alone: those of samples that are gone, go."""
+        wanted = {os.path.abspath(path) for sample in self.samples for path in sample.outputs}
+        for folder in {os.path.dirname(path) for path in wanted}:
+            for path in Path(folder).glob("*"):
+                if path.is_file() and str(path) not in wanted and not path.name.startswith("."):
+                    path.unlink()
+
     def _stamps(self, sample: Sample) -> List[Any]:
         for path, expected, shape, tensor in zip(sample.inputs, self.layout.file_bytes, self.layout.shapes,
                                                  self.session.inputs):
@@ -212,7 +241,7 @@ class Run:
         return [[path, stamp(path)] for path in sample.inputs]
 
     def _is_finished(self, sample: Sample) -> bool:
-        record = self._journal.finished.get(sample.name)
+        record = self._finished.get(sample.name)
         if record is None or record["inputs"] != self._inputs[sample.name]:
             return False
         return [_size(path) for path in sample.outputs] == record["outputs"]
@@ -243,13 +272,13 @@ class Run:
             for place, sample in enumerate(group):
                 if sample.inputs:
                     _read_into(sample.inputs[position], buffer[place * size:(place + 1) * size])
-        self._read_ms = (time.perf_counter() - self._begin) * 1e3
+        self._read_ms = max((time.perf_counter() - self._begin) * 1e3, 1e-6)  # rates are 1 / time
         for size, buffer in zip(self.layout.file_bytes, self._buffers):
             for place in range(len(group), self.layout.files_per_batch):
                 buffer[place * size:(place + 1) * size] = buffer[:size]
         arrays = [buffer.view(tensor.dtype).reshape(shape) for buffer, tensor, shape
                   in zip(self._buffers, self.session.inputs, self.layout.shapes)]
-        self._prepare_ms = (time.perf_counter() - self._begin) * 1e3 - self._read_ms
+        self._prepare_ms = max((time.perf_counter() - self._begin) * 1e3 - self._read_ms, 1e-6)
         return arrays
 
     def _filled(self, np: Any, count: int) -> Any:
@@ -278,8 +307,7 @@ class Run:
         start = time.perf_counter()
         if group[0].outputs:
             self._check_space(outputs)
-            parts = [self._divide(output, tensor.name)[:len(group)]
-                     for output, tensor in zip(outputs, self.session.outputs)]
+            parts = [self._divide(output, tensor.name) for output, tensor in zip(outputs, self.session.outputs)]
             if self._fill == "zero":
                 self._refuse_not_finite(group, parts)
             for place, sample in enumerate(group):
@@ -294,10 +322,10 @@ class Run:
         for sample in group:
             record = {"inputs": self._inputs[sample.name], "batch": batch,
                       "outputs": [_size(path) for path in sample.outputs]}
-            if self._kept:
+            if self._journal:
                 self._journal.add(sample.name, record)
             else:
-                self._journal.finished[sample.name] = record
+                self._finished[sample.name] = record
 
     def _divide(self, output: Any, name: str) -> List[Any]:
         import numpy as np
@@ -332,13 +360,13 @@ class Run:
         """What was measured of each batch: times in ms by stage, in the order of the samples, each batch once."""
         found = {}
         for sample in self.samples:
-            batch = self._journal.finished[sample.name]["batch"]
+            batch = self._finished[sample.name]["batch"]
             found[batch["id"]] = batch
         return list(found.values())
 
     def per_sample(self, key: str) -> List[float]:
         """Each file's share of a stage's time, in ms."""
-        batches = [self._journal.finished[sample.name]["batch"] for sample in self.samples]
+        batches = [self._finished[sample.name]["batch"] for sample in self.samples]
         return [batch[key] / batch["files"] for batch in batches]
 
     def compute_list(self, cold: bool = True) -> List[float]:
@@ -350,7 +378,7 @@ class Run:
 
     def finish(self, tool: str, argv: Optional[Sequence[str]], performance_file: Optional[str] = None) -> None:
         """Write the record, last of all: the run is complete."""
-        if not self._kept:
+        if self._journal is None:
             return
         compute = perf.summarise(self.compute_list(cold=False))
         each = self.layout.batch // self.layout.files_per_batch
@@ -366,9 +394,9 @@ class Run:
             date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             command=["python3", "-m", f"common.{module}", *(sys.argv[1:] if argv is None else argv)],
             batch=self.layout.batch, files_per_batch=self.layout.files_per_batch, warm_up_runs=self.warm_up_runs,
-            samples_count=count, compute_ms_per_batch=compute,
-            samples_per_second=1000 * self.layout.batch / compute["mean"], end_to_end_seconds=seconds,
-            end_to_end_samples_per_second=count / seconds, peak_memory_bytes=peak, definitions=DEFINITIONS,
+            sample_count=count, compute_ms=compute,
+            samples_per_s=1000 * self.layout.batch / compute["mean"], end_to_end_s=seconds,
+            end_to_end_samples_per_s=count / seconds, peak_memory_bytes=peak, definitions=DEFINITIONS,
             performance_file=mark)
 
 

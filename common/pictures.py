@@ -79,6 +79,26 @@ def read_rgb(path: PathLike) -> "np.ndarray":
         raise _unreadable(path, error) from error
 
 
+def read_ids(path: PathLike, bits: int, what: str = "ids") -> "np.ndarray":
+    """Decode a one-channel picture whose values are ids, not shades: [H, W], uint8 for 8 bits, uint16 for 16.
+
+    Raises `UserError` when the picture has another depth or more channels, and when it does not decode.
+    """
+    import numpy as np
+    from PIL import Image
+    depths = {"L": 8, "I;16": 16, "I;16B": 16, "I": 16}  # before Pillow 11.3 some 16-bit pictures are "I"
+    try:
+        with Image.open(path) as image:
+            image.load()
+            found, mode = depths.get(image.mode), image.mode
+            if found != bits:
+                depth = f"{found}-bit" if found else f"mode {mode}"
+                raise UserError(f"{path}: expected {what} in {bits}-bit grey, found a picture of {depth}")
+            return np.asarray(image).astype(np.uint8 if bits == 8 else np.uint16)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise _unreadable(path, error) from error
+
+
 def write_rgb(path: PathLike, pixels: "np.ndarray") -> None:
     """Write uint8 [H, W, 3] RGB (or [H, W] grey) as a picture, atomically; the suffix picks the format."""
     from PIL import Image

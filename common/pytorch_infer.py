@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 from pathlib import Path
 from types import ModuleType
 from typing import Optional, Sequence
 
 from common import dataset, errors, facts, files
+from common.engine import thread_count
 from common.journal import Journal, stamp
 from common.pictures import limit
 
 
 def network_module(folder: files.PathLike) -> ModuleType:
-    """The module with the model's network, as its facts name it: it has `from_state(state)` and `seeded(seed)`."""
+    """The module with the model's network, as its facts name it: it has `from_state(state)` and `seeded(seed)`.
+
+    It may have `for_input(network, dtype)`, which gives the network that takes samples of that dtype.
+    """
     return importlib.import_module(facts.load(folder).network)
 
 
@@ -32,10 +35,12 @@ def infer(pth: files.PathLike, prep: files.PathLike, output: files.PathLike, fol
     from tqdm import tqdm
     from common import checkpoint
     samples = dataset.read_manifest(prep)[:count]
-    network = network_module(folder).from_state(checkpoint.load(pth))
+    module = network_module(folder)
+    network = module.from_state(checkpoint.load(pth))
+    if hasattr(module, "for_input"):  # a model whose samples have more than one form
+        network = module.for_input(network, samples[0]["dtype"])
     output = Path(output)
-    if "THREADS" in os.environ:
-        torch.set_num_threads(int(os.environ["THREADS"]))
+    torch.set_num_threads(thread_count())
     journal = Journal(output.with_name(output.name + "_pytorch.json"),
                       {"checkpoint_sha256": files.sha256(pth), "torch": torch.__version__})
     for record in tqdm(samples, desc="pytorch", unit="sample", disable=None):

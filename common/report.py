@@ -83,12 +83,20 @@ def lines(report: Mapping[str, Any]) -> List[str]:
     if agreement:
         result.append(f"  agreement ONNX against PyTorch over {agreement['samples']} samples: cosine "
                       f"{agreement['cosine']:.9f}, largest difference {agreement['max_abs']:.3g}: {agreement['verdict']}")
+        if "pictures" in agreement:  # where there is no true picture to measure accuracy against
+            worst = agreement["pictures"]
+            result.append("            as 8-bit pictures: PSNR " + ("infinite (equal)" if worst["psnr"] is None else
+                          f"{worst['psnr']:.2f} dB") + f", SSIM {worst['ssim']:.6f} in the worst, {worst['worst']}")
     for run in report["runs"]:
         compute, origin = run["compute_ms"], run["provenance"]
-        result.append(f"  speed     {Path(origin['model']).name}, batch {run['batch']}: {compute['mean']:.4g} ms mean, "
-                      f"{compute['median']:.4g} median, {compute['p99']:.4g} 99th percentile; "
-                      f"{run['samples_per_s']:.4g} samples/s ({origin['backend']} {origin['version']}, "
-                      f"{origin['provider']}, {origin['threads']} threads; not an NPU figure)")
+        result.append(f"  speed     {Path(origin['model']).name} batch {run['batch']}: device compute {compute['mean']:.4g} "
+                      f"ms mean, {compute['median']:.4g} median, {compute['p99']:.4g} 99th percentile = "
+                      f"{run['samples_per_s']:.4g} samples/s; end to end "
+                      f"{run['end_to_end_samples_per_s']:.4g} samples/s")
+    if report["runs"]:
+        origin = report["runs"][0]["provenance"]
+        result.append(f"            by {origin['backend']} {origin['version']}, {origin['provider']}, {origin['device']}, "
+                      f"{origin['threads']} threads: no NPU figure")
     for entry in report["references"]:
         if entry["quantity"] == "throughput":
             batch = f" batch {entry['batch']}" if entry["batch"] else ""
@@ -99,12 +107,13 @@ def lines(report: Mapping[str, Any]) -> List[str]:
 
 def accuracy_lines(section: Mapping[str, Any]) -> List[str]:
     """The accuracy section in one or two lines: the measured figure, then its reference and verdict."""
-    line = f"  {section['metric']:9} {section['value']:.4f} {section['unit']} over {section['samples']} samples"
+    unit = f" {section['unit']}" if section["unit"] else ""
+    line = f"  {section['metric']:9} {section['value']:.4f}{unit} over {section['samples']} samples"
     if section["baseline"]:
-        line += f", {section['baseline']['name']} {section['baseline']['value']:.4f} {section['unit']}"
+        line += f", {section['baseline']['name']} {section['baseline']['value']:.4f}{unit}"
     if section["reference"] is None:
         return [line]
-    return [line, f"            reference {section['reference']:.4f} {section['unit']} ({section['source']}): "
+    return [line, f"            reference {section['reference']:.4f}{unit} ({section['source']}): "
                   f"{section['verdict']}"]
 
 

@@ -1,0 +1,189 @@
+"""Export and its checks, on tiny networks; agreement of result folders; the report's verdicts."""
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from common import agreement, export, facts, files, report
+from common.errors import UserError
+from conftest import ROOT, one_line_error
+
+
+class Doubler(torch.nn.Module):
+    """Twice the input; after the first call with a batch of two, something else if `fickle`."""
+
+    def __init__(self, fickle=False):
+        super().__init__()
+        self.weight, self.fickle = torch.nn.Parameter(torch.tensor(2.0)), fickle
+
+    def forward(self, x):
+        if self.fickle and not torch.jit.is_tracing() and x.shape[0] == 2:
+            return x * self.weight + 1
+        return x * self.weight
+
+
+def run_export(path, network=None, dynamic=True, **more):
+    arguments = {"tolerance": 1e-4, "metadata": {"checkpoint_sha256": "abc"}, "dynamic_batch": dynamic, **more}
+    return export.export(network or Doubler(), [export.Port("image", (1, 3, 4, 5))], ["out"], path, **arguments)
+
+
+def test_the_file_has_opset_11_the_names_a_free_batch_and_its_metadata(tmp_path):
+    worst = run_export(tmp_path / "a.onnx")
+    model = onnx.load(str(tmp_path / "a.onnx"))
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 11)]
+    assert model.graph.input[0].name == "image" and model.graph.output[0].name == "out"
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    assert dims[0].dim_param and [dim.dim_value for dim in dims[1:]] == [3, 4, 5]
+    assert {entry.key: entry.value for entry in model.metadata_props}["checkpoint_sha256"] == "abc"
+    assert worst["max_abs"] == 0 and worst["cosine"] == pytest.approx(1)
+
+
+def test_a_fixed_batch_stays_fixed(tmp_path):
+    run_export(tmp_path / "a.onnx", dynamic=False)
+    dims = onnx.load(str(tmp_path / "a.onnx")).graph.input[0].type.tensor_type.shape.dim
+    assert [dim.dim_value for dim in dims] == [1, 3, 4, 5]
+
+
+def test_a_difference_at_batch_2_stops_the_export_and_leaves_no_file(tmp_path):
+    with pytest.raises(UserError, match="differ by 1, allowed is 0.0001"):
+        run_export(tmp_path / "a.onnx", Doubler(fickle=True))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_whose_output_is_nan_is_not_exported(tmp_path):
+    network = Doubler()
+    network.weight.data.fill_(float("nan"))
+    with pytest.raises(UserError, match="differ by nan"):
+        run_export(tmp_path / "a.onnx", network)
+
+
+def test_another_opset_and_other_names_are_refused(tmp_path):
+    run_export(tmp_path / "a.onnx")
+    with pytest.raises(UserError, match="expected outputs"):
+        export.check_file(tmp_path / "a.onnx", {"image": [None, 3, 4, 5]}, ["other"])
+    with pytest.raises(UserError, match="expected inputs"):
+        export.check_file(tmp_path / "a.onnx", {"image": [1, 3, 4, 5]}, ["out"])
+    model = onnx.load(str(tmp_path / "a.onnx"))
+    model.opset_import[0].version = 13
+    onnx.save(model, str(tmp_path / "b.onnx"))
+    with pytest.raises(UserError, match="expected opset ai.onnx 11 alone"):
+        export.check_file(tmp_path / "b.onnx", {"image": [None, 3, 4, 5]}, ["out"])
+
+
+def test_random_integer_inputs_keep_their_dtype_and_range():
+    values = export.Port("labels", (1, 1, 50, 50), "uint8", 0, 35).random(seed=3, batch=2)
+    assert values.shape == (2, 1, 50, 50) and values.dtype == np.uint8 and values.min() == 0 and values.max() == 34
+
+
+def test_the_worst_of_two_is_kept_and_nan_is_worst_of_all():
+    worst = {"cosine": 0.9, "max_abs": 1.0}
+    export.merge_worst(worst, {"cosine": 0.99, "max_abs": 2.0})
+    assert worst == {"cosine": 0.9, "max_abs": 2.0}
+    export.merge_worst(worst, {"cosine": float("nan"), "max_abs": 0.0})
+    assert np.isnan(worst["cosine"]) and worst["max_abs"] == 2.0
+
+
+# agreement of two result folders
+
+def two_folders(folder, change=None):
+    generator = np.random.default_rng(2)
+    for side in ("found", "expected"):
+        (folder / side).mkdir()
+    for stem in ("a", "b", "c"):
+        values = generator.normal(size=100).astype(np.float32)
+        values.tofile(folder / f"expected/{stem}_1.bin")
+        if change and stem == "b":
+            values = change(values)
+        values.tofile(folder / f"found/{stem}_output_0.bin")
+    return folder / "found", folder / "expected"
+
+
+def test_equal_folders_agree_whatever_the_tools_named_the_files(tmp_path):
+    result = agreement.compare_folders(*two_folders(tmp_path))
+    assert (result["samples"], result["max_abs"], result["verdict"]) == (3, 0, "pass")
+    assert result["cosine"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("change, verdict", [(lambda v: v * 1.04, "pass"), (lambda v: v * 1.06, "fail"),
+                                             (lambda v: -v, "fail")])
+def test_msit_thresholds_decide(tmp_path, run, change, verdict):
+    found, expected = two_folders(tmp_path, change)
+    result = run("-m", "common.agreement", found, expected, "--output", tmp_path / "a.json")
+    assert result.returncode == (verdict == "fail")
+    written = json.loads((tmp_path / "a.json").read_text())
+    assert written["verdict"] == verdict
+    assert max(written["worst"], key=lambda row: row["max_abs"])["file"] == "b_output_0.bin"
+
+
+def test_folders_of_other_samples_or_lengths_or_with_nan_are_errors(tmp_path, run):
+    found, expected = two_folders(tmp_path)
+    np.zeros(99, np.float32).tofile(found / "b_output_0.bin")
+    one_line_error(run("-m", "common.agreement", found, expected), "b_output_0.bin", "expected 400 bytes")
+    np.full(100, np.nan, np.float32).tofile(found / "b_output_0.bin")
+    one_line_error(run("-m", "common.agreement", found, expected), "b_output_0.bin", "NaN")
+    (found / "b_output_0.bin").unlink()
+    one_line_error(run("-m", "common.agreement", found, expected), "no result for b")
+
+
+# the report
+
+def accuracy(value, samples=100):
+    return {"metric": "PSNR", "unit": "dB", "definition": "", "value": value, "samples": samples, "baseline": None,
+            "rows": [{"sample": "a", "value": value}]}
+
+
+def test_the_published_figure_counts_for_the_published_checkpoint_on_the_whole_set_only():
+    model = facts.load(ROOT / "EDSR")
+    own = model.weights["sha256"]
+    assert report.judge(model, accuracy(34.60), None, own)["reference"] == 34.61
+    assert report.judge(model, accuracy(34.60, 99), accuracy(30.0), own)["reference"] == 30.0
+    assert report.judge(model, accuracy(34.60), accuracy(30.0), "0" * 64)["reference"] == 30.0
+    assert report.judge(model, accuracy(34.60), None, "0" * 64)["verdict"] == "none"
+
+
+@pytest.mark.parametrize("value, verdict", [(34.61, "pass"), (34.27, "pass"), (34.26, "fail"), (40, "pass")])
+def test_more_than_one_per_cent_below_the_reference_fails(value, verdict):
+    model = facts.load(ROOT / "EDSR")
+    assert report.judge(model, accuracy(value), None, model.weights["sha256"])["verdict"] == verdict
+
+
+def test_seeded_weights_yield_agreement_and_no_accuracy():
+    model = facts.load(ROOT / "EDSR")
+    section = {"verdict": "pass", "samples": 1, "cosine": 1.0, "max_abs": 0.0, "relative_euclidean": 0.0}
+    made = report.make(model, {"data": "demo", "checkpoint": "seeded"}, accuracy(99), accuracy(99), section, [])
+    assert made["accuracy"] is None and made["verdict"] == "pass"
+    text = "\n".join(report.lines(made))
+    assert "never trained" in text and "drawn by code" in text and "PSNR" not in text
+
+
+def test_a_failed_verdict_is_the_exit_status(tmp_path, run):
+    model = facts.load(ROOT / "EDSR")
+    made = report.make(model, {"data": "x", "checkpoint": "y"}, accuracy(20), accuracy(30), None, [])
+    files.write_json(tmp_path / "report.json", made)
+    result = run("-m", "common.report", "show", tmp_path / "report.json")
+    assert result.returncode == 1 and "20.0000 dB" in result.stdout and "fail" in result.stdout
+
+
+# facts
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("*/facts.json")), ids=lambda path: path.parent.name)
+def test_facts_of_every_model_are_whole(path):
+    model = facts.load(path.parent)
+    assert model.name == path.parent.name
+    assert len(model.upstream["commit"]) == 40
+    assert all((path.parent / diff).is_file() for diff in model.upstream["diffs"])
+    assert (path.parent / f"{model.network}.py").is_file()
+    assert {entry.quantity for entry in model.references} >= {"throughput"}
+    assert all(entry.definition and entry.unit for entry in model.references)
+
+
+def test_facts_that_are_missing_or_broken_are_user_errors(tmp_path):
+    with pytest.raises(UserError, match="run this in a model's folder"):
+        facts.load(tmp_path)
+    (tmp_path / "facts.json").write_text('{"name": "X"}')
+    with pytest.raises(UserError, match="does not hold a model's facts .KeyError: 'title'"):
+        facts.load(tmp_path)

@@ -1,0 +1,147 @@
+"""The Makefiles, in a copy of the project whose path holds a space."""
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import ROOT, environment
+
+QUICK = ("ROUND=1", "LIMIT=2")
+
+
+def copy_project(folder: Path) -> Path:
+    """The project's files as git would hand them out, with this environment's .venv."""
+    names = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
+                           capture_output=True, text=True, check=True).stdout.splitlines()
+    for name in names:
+        if (ROOT / name).exists() or (ROOT / name).is_symlink():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
+    os.symlink(ROOT / ".venv", folder / ".venv")
+    return folder
+
+
+def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    clean = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
+    return subprocess.run(["make", *arguments], cwd=folder, capture_output=True, text=True, env=clean, timeout=600)
+
+
+def ran(result: subprocess.CompletedProcess) -> list:
+    """The scripts and modules that make ran, in order, without the report's."""
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr
+    found = []
+    for line in result.stdout.splitlines():
+        if not line.startswith(("cd build", '"')):
+            continue
+        words = line.split()
+        name = next((word for word in words if word.endswith(".py")), None) or words[words.index("-m") + 1]
+        found.append(name.replace("../", ""))
+    return [name for name in found if name != "common.report"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    if not (ROOT / ".venv/installed").exists():
+        pytest.fail("run the tests by `make test`: these need the project's own .venv")
+    return copy_project(tmp_path_factory.mktemp("a folder"))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> Path:
+    """Two HR and LR pairs in a folder with a space."""
+    folder = tmp_path_factory.mktemp("my data")
+    for name in ("HR", "LR"):
+        (folder / name).mkdir()
+    generator = np.random.default_rng(0)
+    for stem in ("0801", "0802"):
+        image = Image.fromarray(generator.integers(0, 256, (48, 64, 3), np.uint8))
+        image.save(folder / f"HR/{stem}.png")
+        image.resize((32, 24), Image.BICUBIC).save(folder / f"LR/{stem}x2.png")
+    return folder
+
+
+def test_bare_make_prints_help(project):
+    for folder in (project, project / "EDSR"):
+        result = make(folder)
+        assert result.returncode == 0, result.stderr
+        assert "  all " in result.stdout and "whole way" in result.stdout
+        assert not (folder / "build").exists()
+
+
+def test_an_unknown_model_is_refused(project):
+    result = make(project, "all", "MODELS=EDRS")
+    assert result.returncode == 2 and "no model named EDRS" in result.stderr
+
+
+def test_the_whole_way_then_nothing_then_only_what_follows_from_a_change(project, dataset):
+    arguments = ("-C", "EDSR", "all", f"DATASETS_PATH={dataset}", *QUICK)
+    first = make(project, *arguments)
+    assert "common.benchmark" in ran(first) and "pass" in first.stdout
+    assert "never trained" in first.stdout
+    assert ran(make(project, *arguments)) == []
+
+    Image.new("RGB", (32, 24), (9, 9, 9)).save(dataset / "LR/0802x2.png")
+    again = make(project, *arguments)
+    assert sorted(ran(again)) == sorted([
+        "get_max_size.py", "edsr_preprocess.py", "get_info.py", "common.benchmark", "edsr_postprocess.py",
+        "common.pytorch_infer", "edsr_postprocess.py", "common.agreement"])
+    assert "(1 were there already)" in again.stdout
+    results = [project / f"EDSR/build/result/dumpOutput_device0/{stem}x2_1.bin" for stem in ("0801", "0802")]
+    preprocessed = project / "EDSR/build/prep/bin/0802x2.bin"
+    assert results[0].stat().st_mtime_ns < preprocessed.stat().st_mtime_ns < results[1].stat().st_mtime_ns
+
+    (dataset / "HR/0801.png").touch()
+    assert set(ran(make(project, *arguments))) == {"edsr_postprocess.py"}
+    assert set(ran(make(project, *arguments, "DEVICE=cpu", "THREADS=1"))) >= {"common.benchmark"}
+
+
+def test_a_changed_size_counts_as_a_changed_input(project, dataset):
+    arguments = ("-C", "EDSR", "preprocess", f"DATASETS_PATH={dataset}", "LIMIT=2")
+    for size in (40, 41):
+        assert "edsr_preprocess.py" in ran(make(project, *arguments, f"SIZE={size}"))
+        assert (project / "EDSR/build/prep/bin/0801x2.bin").stat().st_size == 12 * size ** 2
+
+
+def test_going_from_one_dataset_to_another_leaves_no_old_result(project, dataset, tmp_path):
+    for name in ("HR", "LR"):
+        shutil.copytree(dataset / name, tmp_path / name)
+    for path in ("HR/0801.png", "LR/0801x2.png"):
+        (tmp_path / path).rename(tmp_path / path.replace("0801", "0900"))
+    result = make(project, "-C", "EDSR", "postprocess", f"DATASETS_PATH={tmp_path}", *QUICK)
+    assert result.returncode == 0, result.stderr
+    names = sorted(path.name for path in (project / "EDSR/build/result/dumpOutput_device0").iterdir())
+    assert names == ["0802x2_1.bin", "0900x2_1.bin"]
+
+
+@pytest.mark.parametrize("arguments, part", [
+    (("DATASETS_PATH=/nowhere",), "/nowhere: expected a folder with the dataset"),
+    (("PTH=/nowhere.pt",), "/nowhere.pt: expected a checkpoint (PTH) there, found nothing"),
+    (("DATASETS_PATH=/",), "expected /div2k/LR or /LR (LR), found neither")])
+def test_a_wrong_path_is_one_line_and_a_failed_make(project, arguments, part):
+    result = make(project, "-C", "EDSR", "all", *arguments)
+    assert result.returncode == 2
+    errors = [line for line in result.stderr.splitlines() if not line.startswith("make")]
+    assert len(errors) == 1 and part in errors[0] and errors[0].startswith("error: ")
+
+
+def test_clean_removes_the_build_folder_and_nothing_else(project):
+    before = {path for path in (project / "EDSR").iterdir()} - {project / "EDSR/build"}
+    assert make(project, "clean").returncode == 0
+    assert {path for path in (project / "EDSR").iterdir()} == before
+
+
+def test_a_copied_folder_runs_with_the_project_installed(project, dataset, tmp_path):
+    copied = tmp_path / "elsewhere/EDSR"
+    copied.parent.mkdir()
+    subprocess.run(["cp", "-r", str(project / "EDSR"), str(copied)], check=True)
+    shutil.rmtree(copied / "build", ignore_errors=True)
+    python = ROOT / ".venv/bin/python"
+    result = make(copied, "preprocess", f"DATASETS_PATH={dataset}", f"PYTHON={python}", "LIMIT=1")
+    assert result.returncode == 0, result.stderr
+    assert (copied / "build/prep/manifest.json").is_file()
