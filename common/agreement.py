@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from common import dataset, errors, files
 from common.errors import UserError
@@ -23,7 +23,6 @@ def compare_folders(found: files.PathLike, expected: files.PathLike) -> Dict[str
     "verdict", "worst": five samples}`. Raises `UserError` when the folders do not hold the same files, when a
     pair differs in length, and on NaN.
     """
-    import numpy as np
     from common.accuracy import difference
     ours, theirs = dataset.results(found), dataset.results(expected)
     dataset.check_pairs(theirs, ours, found)
@@ -37,13 +36,18 @@ def compare_folders(found: files.PathLike, expected: files.PathLike) -> Dict[str
             length = other.stat().st_size // 4
             row = difference(dataset.read_bin(path, [length]), dataset.read_bin(other, [length]))
             rows.append({"file": path.name, **row})
-    rows.sort(key=lambda row: (row["cosine"], -row["max_abs"]))
+    return summarise(rows, samples=len(theirs))
+
+
+def summarise(rows: Sequence[Mapping[str, Any]], samples: int) -> Dict[str, Any]:
+    """The result of `compare_folders` from one row per compared output: `{"file", **accuracy.difference(...)}`."""
+    rows = sorted(rows, key=lambda row: (row["cosine"], -row["max_abs"]))
     worst = {"cosine": min(row["cosine"] for row in rows),
              "max_abs": max(row["max_abs"] for row in rows),
              "relative_euclidean": max(row["relative_euclidean"] for row in rows)}
     agree = worst["cosine"] >= COSINE and worst["relative_euclidean"] <= RELATIVE_EUCLIDEAN
-    return {"samples": len(theirs), "outputs": len(rows), **worst,
-            "mean_max_abs": float(np.mean([row["max_abs"] for row in rows])),
+    return {"samples": samples, "outputs": len(rows), **worst,
+            "mean_max_abs": sum(row["max_abs"] for row in rows) / len(rows),
             "verdict": "pass" if agree else "fail", "worst": rows[:WORST]}
 
 

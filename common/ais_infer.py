@@ -11,7 +11,6 @@ import os
 import re
 import sys
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from common import engine, errors, files, offline, perf, pictures

@@ -6,7 +6,7 @@ The label table is that of the dataset's own scripts (cityscapesScripts, helpers
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from common import files
 from common.errors import UserError
@@ -114,20 +114,11 @@ def frames(folder: files.PathLike, tree: str, ending: str, split: str = "val",
     return dict(list(found.items())[:count])
 
 
-def pairs(images: Dict[str, Path], labels: Dict[str, Path], where: files.PathLike) -> List[Tuple[str, Path, Path]]:
-    """(frame, image, labels) of every image, in order. Raises `UserError` for an image that has no labels."""
-    missing = [frame for frame in images if frame not in labels]
-    if missing:
-        more = f" (nor for {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise UserError(f"{where}: no {missing[0]}_{LABEL_IDS}.png in gtFine for {images[missing[0]]}{more}")
-    return [(frame, image, labels[frame]) for frame, image in images.items()]
-
-
 def read_labels(path: files.PathLike, size: Optional[Sequence[int]] = (WIDTH, HEIGHT)) -> "np.ndarray":
     """Decode a labelIds picture: uint8 [H, W], label ids 0..34.
 
-    size: width and height that it must have, None for any. Raises `UserError` for colour, more than 8 bits, another
-    size, ids of 35 and more, and a file that does not decode.
+    size: width and height that it must have, None for any. Raises `UserError` for another size, ids of 35 and more, and
+    as `pictures.read_ids` does.
     """
     from common import pictures
     labels = pictures.read_ids(path, 8, "label ids")

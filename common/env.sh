@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # model_folder comes from, the tools' names go to, who sources this
 # Sourced by each model's env.sh: the project's environment, CANN where it is installed, and the tools to use.
 # Sets BENCHMARK, MSAME and AIS_INFER (bash arrays: a command and its first arguments) and MODEL_SUFFIX (om or onnx).
 # Sourcing it twice changes nothing more. model_folder: the folder of the env.sh that sources this.
@@ -62,3 +62,10 @@ if [[ $_npu == yes ]]; then
 else
     echo "env: CANN $_cann, no NPU; ONNX Runtime stands in for benchmark, msame and ais_infer"
 fi
+
+require_gpu() { # end the script unless nvidia-smi finds a GPU
+    if ! nvidia-smi -L 2>/dev/null | grep -q .; then
+        echo "error: no NVIDIA GPU on this machine (nvidia-smi finds none); this figure can only be taken on one" >&2
+        exit 1
+    fi
+}

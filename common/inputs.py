@@ -74,6 +74,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     build = Path(args.build)
     about: Dict[str, str] = {"data": args.data and str(Path(args.data).resolve()) or "demo",
                              "checkpoint": args.pth and str(Path(args.pth).resolve()) or "seeded"}
+    if not args.link:
+        about["data"] = "none"  # a model that makes its input itself
     if args.pth:
         files.existing_file(args.pth, "a checkpoint (PTH)")
     link(build / "checkpoint.pth", about["checkpoint"] if args.pth else "seeded.pth")

@@ -73,9 +73,9 @@ def make(model: facts.Facts, inputs: Mapping[str, str], accuracy: Optional[Mappi
 def lines(report: Mapping[str, Any]) -> List[str]:
     """The summary of one report for the terminal."""
     inputs, accuracy, agreement = report["inputs"], report["accuracy"], report["agreement"]
-    demo = inputs["data"] == "demo"
+    data = {"demo": "the demo, drawn by code", "none": "no dataset is needed, the input is seeded noise"}
     result = [f"{report['title']}: {report['verdict']}",
-              f"  data      {'the demo, drawn by code' if demo else inputs['data']}",
+              f"  data      {data.get(inputs['data'], inputs['data'])}",
               "  weights   " + ("seeded, never trained: no accuracy, only agreement with PyTorch"
                                 if inputs["checkpoint"] == "seeded" else inputs["checkpoint"])]
     if accuracy:
@@ -87,6 +87,10 @@ def lines(report: Mapping[str, Any]) -> List[str]:
             worst = agreement["pictures"]
             result.append("            as 8-bit pictures: PSNR " + ("infinite (equal)" if worst["psnr"] is None else
                           f"{worst['psnr']:.2f} dB") + f", SSIM {worst['ssim']:.6f} in the worst, {worst['worst']}")
+        if "classes" in agreement:
+            shares = agreement["classes"]
+            result.append(f"            same class in {shares['equal_percent']:.4f} % of the pixels, "
+                          f"{shares['worst_equal_percent']:.4f} % in the worst, {shares['worst']}")
     for run in report["runs"]:
         compute, origin = run["compute_ms"], run["provenance"]
         result.append(f"  speed     {Path(origin['model']).name} batch {run['batch']}: device compute {compute['mean']:.4g} "

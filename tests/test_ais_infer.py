@@ -126,7 +126,7 @@ def test_the_printed_block_is_the_generations_own(capsys, layout, formula):
                 *([r"\[INFO\] H2D_latency \(ms\): " + figure] if layout == "old" else []),
                 r"\[INFO\] NPU_compute_time \(ms\): " + figure,
                 *([r"\[INFO\] D2H_latency \(ms\): " + figure] if layout == "old" else []),
-                rf"\[INFO\] throughput {formula}: [\d.]+", r"\[INFO\] ------------------------------------------------------",
+                rf"\[INFO\] throughput {formula}: [\d.]+", r"\[INFO\] -{54}",
                 r"\[INFO\] unload model success, model Id is 1", r"\[INFO\] end to destroy context",
                 r"\[INFO\] end to reset device is 0", r"\[INFO\] end to finalize acl"]
     assert len(lines) == len(expected), lines

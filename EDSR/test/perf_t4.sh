@@ -19,10 +19,7 @@ done
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . ./env.sh
 [[ -f $onnx ]] || { echo "error: $onnx: no such file; make it with test/pth2om.sh" >&2; exit 1; }
-command -v nvidia-smi >/dev/null && nvidia-smi -L | grep -q . || {
-    echo "error: no NVIDIA GPU on this machine (nvidia-smi finds none); this figure can only be taken on one" >&2
-    exit 1
-}
+require_gpu
 mkdir -p result
 if command -v trtexec >/dev/null; then
     trtexec --onnx="$onnx" --fp16 --threads | tee result/trtexec.log # EDSR's shape is fixed: no --shapes
