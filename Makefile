@@ -3,7 +3,7 @@
 #   EDSR_DATASETS_PATH=, EDSR_PTH= a model's own data and checkpoint (without them: the demo, seeded weights)
 ALL_MODELS := EDSR
 MODELS     ?= $(ALL_MODELS)
-STAGES     := export preprocess infer postprocess agreement perf clean
+STAGES     := export preprocess infer postprocess agreement perf compare upstream clean
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -36,6 +36,13 @@ $$(MODELS:%=%.$(1)): %.$(1): $(if $(filter-out clean,$(1)),$(VENV)/installed)
 	@$$(MAKE) --no-print-directory -C $$* $(1)
 endef
 $(foreach stage,$(STAGES),$(eval $(call fan_out,$(stage))))
+
+# with the environment as it is: what is missing from it is what doctor is to tell
+.PHONY: doctor
+doctor: ## what `make all` finds on this machine, and what to do about what is missing
+	@status=0; $(if $(wildcard $(VENV)/installed),$(PY),$(PYTHON)) -m common.doctor --only machine || status=1; \
+	for model in $(MODELS); do $(MAKE) --no-print-directory -s -C $$model doctor DOCTOR="--only model" || status=1; done; \
+	exit $$status
 
 test: $(VENV)/installed ## the tests, a few minutes
 	$(PY) -m pytest -m "not full"

@@ -65,3 +65,14 @@ def seeded(seed: int = 0, latent: int = 62, classes: int = 10, channels: int = 3
     noise = torch.rand(64, latent, generator=torch.Generator().manual_seed(seed))
     labels = torch.eye(classes).repeat(64 // classes + 1, 1)[:64]
     return checkpoint.randomize(network, seed, torch.cat([noise, labels], 1))
+
+
+def from_upstream(ours: Generator) -> nn.Module:
+    """The upstream's generator with the weights of `ours`; needs the upstream's folder to be importable.
+
+    After CGAN.diff it takes noise and label as one input, or as two.
+    """
+    from common import upstream
+    theirs = upstream.load_file("CGAN.py")  # by its file: it has this module's name
+    channels, side = ours.deconv[3].out_channels, 4 * ours.seed_shape[1]
+    return upstream.fill(theirs.generator(ours.latent, channels, side, ours.classes), ours)

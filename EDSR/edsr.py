@@ -61,7 +61,8 @@ class EDSR(nn.Module):
         self.sub_mean = MeanShift(-1)
         self.add_mean = MeanShift(1)
         self.head = nn.Sequential(conv(3, features))
-        self.body = nn.Sequential(*[ResidualBlock(features, res_scale) for _ in range(blocks)], conv(features, features))
+        residual = [ResidualBlock(features, res_scale) for _ in range(blocks)]
+        self.body = nn.Sequential(*residual, conv(features, features))
         self.tail = nn.Sequential(upsampler(features, scale), conv(features, 3))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -95,3 +96,22 @@ def seeded(seed: int = 0, blocks: int = 16, features: int = 64, scale: int = 2) 
     """The baseline with seeded weights, never trained."""
     torch.manual_seed(seed)
     return EDSR(blocks, features, scale).eval()
+
+
+def from_upstream(ours: EDSR, **options: object) -> nn.Module:
+    """The upstream's own `Model` with the weights of `ours`; needs the upstream's `src` to be importable.
+
+    options: other values for the upstream's options, e.g. `self_ensemble=True`.
+    """
+    from types import SimpleNamespace
+    import io
+    from common import upstream
+    from model import Model  # type: ignore[import-not-found]
+    blocks = [block for block in ours.body if isinstance(block, ResidualBlock)]
+    chosen = dict(model="EDSR", n_resblocks=len(blocks), n_feats=len(ours.head[0].weight), scale=[ours.scale],
+                  n_colors=3, rgb_range=255, res_scale=blocks[0].res_scale, cpu=True, self_ensemble=False, chop=False,
+                  precision="single", n_GPUs=1, save_models=False, resume=0, pre_train="")
+    checkpoints = SimpleNamespace(get_path=lambda *parts: ".", log_file=io.StringIO())
+    whole = Model(SimpleNamespace(**{**chosen, **options}), checkpoints)
+    upstream.fill(whole.model, ours)
+    return whole.eval()

@@ -67,13 +67,13 @@ def pair(stems: Sequence[str], truths: Dict[str, Path], scale: int, folder: str)
 
 
 def evaluate(output: np.ndarray, path: Path, scale: int, shave: int) -> Tuple[np.ndarray, float]:
-    """The super-resolved picture (float32 [H, W, 3] RGB, padding cropped) and its PSNR against the picture at `path`."""
+    """The super-resolved picture (float32 [H, W, 3] RGB, padding cropped) and its PSNR against that at `path`."""
     truth = pictures.read_rgb(path)
     height, width = truth.shape[0] // scale * scale, truth.shape[1] // scale * scale
     if max(height, width) > output.shape[-1]:
         raise UserError(f"{path}: {width}x{height} is larger than the network's output, {output.shape[-1]} a side")
     if min(height, width) <= 2 * (scale + shave):
-        raise UserError(f"{path}: {width}x{height} leaves nothing after {scale + shave} pixels are shaved off each border")
+        raise UserError(f"{path}: {width}x{height} leaves nothing after {scale + shave} pixels are shaved off each side")
     picture = crop(output, height, width)
     return picture, score(picture, truth[:height, :width], scale, shave)
 

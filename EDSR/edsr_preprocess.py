@@ -26,6 +26,11 @@ def preprocess(image: np.ndarray, size: int) -> np.ndarray:
     return padded
 
 
+def fingerprint(picture: np.ndarray) -> np.ndarray:
+    """What `common.fingerprint` keeps of: uint8 [H, W, 3] RGB to the network's input of a few more pixels a side."""
+    return preprocess(picture, max(picture.shape[:2]) + 8)
+
+
 def main(argv: Optional[Sequence[str]] = None) -> None:
     default = facts.load(__file__).extra["size"]
     parser = argparse.ArgumentParser(description=__doc__,

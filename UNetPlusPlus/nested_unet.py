@@ -99,3 +99,14 @@ def seeded(seed: int = 0, classes: int = 1, channels: int = 3, filters: Sequence
     blots = torch.randn(2, channels, 8, 8, generator=torch.Generator().manual_seed(seed))
     example = functional.interpolate(blots, size=(64, 64), mode="bilinear") / 255
     return checkpoint.randomize(network, seed, example)
+
+
+def from_upstream(ours: NestedUNet) -> nn.Module:
+    """The upstream's NestedUNet with the weights of `ours`; needs the upstream's folder to be importable.
+
+    With deep supervision it gives a list, whose last is our output. Its widths are fixed.
+    """
+    from common import upstream
+    from archs import NestedUNet as Theirs  # type: ignore[import-not-found]
+    classes, channels = getattr(ours, ours.head).out_channels, ours.conv0_0.conv1.in_channels
+    return upstream.fill(Theirs(classes, channels, ours.head != "final"), ours)

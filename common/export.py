@@ -3,12 +3,12 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 
-from common import accuracy, files
+from common import accuracy, files, upstream
 from common.errors import UserError
 
 OPSET = 11
@@ -41,21 +41,19 @@ def export(network: torch.nn.Module, inputs: Sequence[Port], outputs: Sequence[s
 
     Checked: the opset in the file, `onnx.checker`, input and output names and shapes, and the outputs against PyTorch's
     on inputs other than those of the trace, for batch 1 and 2 where the batch is dynamic. tolerance: the largest
-    absolute difference allowed, in units of the output. metadata: kept in the file (`metadata_props`).
+    absolute difference allowed, in units of the output. metadata: kept in the file (`metadata_props`). With
+    SOURCE=upstream the upstream's network is traced, and held to `network` all the same.
     Gives back the worst differences found (`accuracy.difference`). Raises `UserError` where a check fails.
     """
     network = network.eval()
     axes = {name: {0: "N"} for name in [port.name for port in inputs] + list(outputs)} if dynamic_batch else None
     example = tuple(torch.from_numpy(port.random(seed=0)) for port in inputs)
+    options = {"input_names": [port.name for port in inputs], "output_names": list(outputs), "dynamic_axes": axes}
     with files.atomic(path) as temporary:
-        try:
-            with torch.no_grad(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the TorchScript exporter is deprecated, and is the one with opset 11
-                torch.onnx.export(network, example, str(temporary), opset_version=OPSET, dynamo=False,
-                                  input_names=[port.name for port in inputs], output_names=list(outputs),
-                                  dynamic_axes=axes)
-        except torch.onnx.errors.OnnxExporterError as error:
-            raise UserError(f"{path}: cannot be exported to opset {OPSET}: {error}") from error
+        if upstream.asked():
+            metadata = {**metadata, "upstream": upstream.trace(network, example, temporary, options)}
+        else:
+            trace(network, example, temporary, options)
         annotate(temporary, metadata)
         shapes = [(None, *port.shape[1:]) if dynamic_batch else port.shape for port in inputs]
         check_file(temporary, dict(zip([port.name for port in inputs], shapes)), outputs)
@@ -66,6 +64,17 @@ def export(network: torch.nn.Module, inputs: Sequence[Port], outputs: Sequence[s
         if not worst["max_abs"] <= tolerance:  # NaN fails too
             raise UserError(f"{path}: ONNX and PyTorch differ by {worst['max_abs']:.3g}, allowed is {tolerance:g}")
     return worst
+
+
+def trace(network: torch.nn.Module, example: Tuple[torch.Tensor, ...], path: files.PathLike,
+          options: Mapping[str, Any]) -> None:
+    """Write what `network` computes on `example` as ONNX, unchecked. options: names and axes for torch.onnx.export."""
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the TorchScript exporter is deprecated, and is the one with opset 11
+            torch.onnx.export(network, example, str(path), opset_version=OPSET, dynamo=False, **options)
+    except torch.onnx.errors.OnnxExporterError as error:
+        raise UserError(f"the network cannot be exported to opset {OPSET}: {error}") from error
 
 
 def annotate(path: files.PathLike, metadata: Mapping[str, str]) -> None:

@@ -12,7 +12,14 @@
 #   WEIGHTS_STAGES  the stages that read checkpoint.pth
 #   BATCHES      batch sizes of `make sweep`; sweep_OUT, _CMD, _NEED, _SRC are a stage's, with % for the batch size
 #   REPORT_ARGS  what the report is made from (common.report make --help)
+#   gallery_CMD, _NEED, _SRC  a stage that draws the page's pictures, gallery.json (common.gallery); none: no pictures
+#   SELFTEST     widths for the seeded weights of `make selftest`, as narrow as the network still works;
+#                SELFTEST_ARGS: further arguments of its make
+#   RESULT       where the stand-in leaves its results, for `make compare`; the folder of PyTorch's is pytorch/result
+#   AGREEMENT    the program that compares two result folders (default: common.agreement)
+#   METRIC       its metric for the results in folder $(1), into $(2)/accuracy.json; none for a model without metric
 #
+# SOURCE=upstream exports from the upstream's network (`make upstream`) in place of the built-in one.
 # A changed command line, LIMIT, DEVICE or THREADS counts as a changed input. Everything made goes under build/.
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -33,15 +40,17 @@ else
 PYTHON ?= python3
 READY :=
 PY := "$(PYTHON)"
-.PHONY: FORCE
+.PHONY: FORCE setup
 FORCE:
+setup: ## install what requirements.txt lists into the environment that is active
+	$(PY) -m pip install --requirement requirements.txt
 endif
 
 DATASETS_PATH ?= $($(NAME)_DATASETS_PATH)
 PTH           ?= $($(NAME)_PTH)
 DEVICE        ?= cpu
 BATCH         ?= 1
-export LIMIT DEVICE THREADS
+export LIMIT DEVICE THREADS SOURCE
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 # The tools' stand-ins; the same command lines drive the real ones.
@@ -78,12 +87,15 @@ endif
 $(B)/.args:
 	@mkdir -p $@
 
+# A verdict of fail is the report's to tell, at the end: the stage fails only where it leaves no file.
+judged_later = rm -f $(1) && { $(2) || [[ -s $(1) ]]; }
+
 define stage_rules
 $(B)/.args/$(1): FORCE | $(B)/.args
-	$$(file >$$@.new,$$($(1)_CMD) LIMIT=$$(LIMIT) DEVICE=$$(DEVICE) THREADS=$$(THREADS))
+	$$(file >$$@.new,$$($(1)_CMD) LIMIT=$$(LIMIT) DEVICE=$$(DEVICE) THREADS=$$(THREADS)$(if $(filter export%,$(1)),$(SOURCE:%= SOURCE=%)))
 	@if cmp -s $$@.new $$@; then rm $$@.new; else mv $$@.new $$@; fi
 $(B)/$($(1)_OUT): $(B)/.args/$(1) $(addprefix $(B)/,$($(1)_NEED)) $(call sources,$($(1)_SRC)) | $(READY)
-	cd $(B) && $$($(1)_CMD)
+	cd $(B) && $(if $(filter agreement,$(1)),$$(call judged_later,$(agreement_OUT),$$($(1)_CMD)),$$($(1)_CMD))
 	@touch $$@
 .PHONY: $(1)
 $(1): $(B)/$($(1)_OUT)
@@ -111,16 +123,80 @@ endif
 # What the stages that run the network read: the checkpoint as it is now.
 $(foreach stage,$(WEIGHTS_STAGES),$(eval $(B)/$($(stage)_OUT): $(WEIGHTS)))
 
-.PHONY: all report clean help
+# The upstream's code. Asked for each time; the mark changes only when the commit or a diff does.
+.PHONY: upstream
+upstream: FORCE | $(READY) ## the upstream's pinned commit, diffs applied, in build/upstream (UPSTREAM_URL= a mirror or clone)
+	@$(PY) -m common.upstream fetch --url "$(UPSTREAM_URL)"
+build/upstream/.fetched.json: upstream
+	@:
+ifeq ($(SOURCE),upstream)
+$(foreach stage,$(filter export%,$(STAGES)),$(eval $(B)/$($(stage)_OUT): build/upstream/.fetched.json))
+endif
+
+# One table, same samples: PyTorch, ONNX, and what other backends left, OM_RESULT= and GPU_RESULT= their result folders.
+AGREEMENT ?= $(PY) -m common.agreement
+agree   = { $(AGREEMENT) $(2) pytorch/result --output compare/$(1)/agreement.json >/dev/null || [[ -s compare/$(1)/agreement.json ]]; }
+another = mkdir compare/$(1) && ln -s "$$(cd "$(CURDIR)" && realpath -m "$($(1)_RESULT)")" compare/$(1)/results && \
+          $(call agree,$(1),compare/$(1)/results)$(if $(METRIC), && $(call METRIC,compare/$(1)/results,compare/$(1)) >/dev/null)
+.PHONY: compare
+compare: $(addprefix $(B)/,$(infer_OUT) $(pytorch_OUT) $(postprocess_OUT) $(pytorch_postprocess_OUT)) ## one table: PyTorch, ONNX, and the result folders OM_RESULT=, GPU_RESULT=
+	@cd $(B) && rm -rf compare && mkdir -p compare/ONNX && $(call agree,ONNX,$(RESULT))
+	@$(if $(OM_RESULT),cd $(B) && $(call another,OM),:)
+	@$(if $(GPU_RESULT),cd $(B) && $(call another,GPU),:)
+	@cd $(B) && $(PY) -m common.compare --model .. --run $(infer_OUT)
+
+.PHONY: dist doctor
+dist: | $(READY) ## this folder as one that needs nothing outside itself, in DEST=folder
+	@$(PY) -m common.dist "$(DEST)"
+
+# with the environment as it is: what is missing from it is what doctor is to tell
+doctor: ## what `make all` finds on this machine, and what to do about what is missing
+	@$(if $(wildcard $(READY)),$(PY),$(or $(PYTHON),python3)) -m common.doctor --data "$(DATASETS_PATH)" --pth "$(PTH)" \
+	    $(addprefix --link ,$(DATA)) $(DOCTOR)
+
+# Checked before inference: preprocessing still makes of a fixed picture what it made when the model was brought here.
+ifneq ($(wildcard fingerprint.json),)
+$(B)/fingerprint.ok: fingerprint.json $(call sources,$(preprocess_SRC) common/fingerprint.py) $(READY) | $(B)/.args
+	@cd $(B) && $(PY) -m common.fingerprint check --model ..
+	@touch $@
+$(B)/$(infer_OUT): | $(B)/fingerprint.ok
+endif
+
+.PHONY: all report report.json readme selftest clean help
+report.json: $(B)/report.json
 all: report ## the whole way: export, preprocess, inference, accuracy, performance, report
-report: $(B)/report.json ## build/report.json, and its summary on the terminal
+report: $(B)/report.html ## build/report.json and report.html, and the summary on the terminal
 	@$(PY) -m common.report show $(B)/report.json
 
-$(B)/report.json: $(foreach stage,$(STAGES),$(B)/$($(stage)_OUT)) $(B)/inputs.json facts.json $(call sources,common/report.py)
-	cd $(B) && $(PY) -m common.report make --model .. --output report.json $(REPORT_ARGS)
+# the pictures of the gallery are the report's, not a stage that others follow
+gallery_OUT := gallery.json
+ifneq ($(gallery_CMD),)
+$(eval $(call stage_rules,gallery))
+GALLERY := $(B)/gallery.json
+endif
+
+SWEPT_THERE := $(wildcard $(addprefix $(B)/,$(SWEPT)))
+$(B)/report.json: $(foreach stage,$(STAGES),$(B)/$($(stage)_OUT)) $(B)/inputs.json facts.json $(SWEPT_THERE) \
+                  $(call sources,common/report.py common/provenance.py)
+	cd $(B) && $(PY) -m common.report make --model .. --output report.json --om compare/OM/agreement.json $(REPORT_ARGS) \
+	    $(addprefix --sweep ,$(SWEPT)) $(foreach stage,$(STAGES),--stage $(stage)=$($(stage)_OUT))
+
+$(B)/report.html: $(B)/report.json $(GALLERY) $(call sources,common/page.py common/page.css)
+	cd $(B) && $(PY) -m common.page report.json --output report.html
+
+readme: $(B)/report.json ## write the results of this run into results.json and README.md
+	$(PY) -m common.readme --report $(B)/report.json
+
+selftest: $(READY) ## the whole way on two made-up samples and narrow seeded weights, in seconds
+	@rm -rf build_selftest
+	@$(MAKE) --no-print-directory -s report B=build_selftest DATASETS_PATH= PTH= SEEDED="$(SELFTEST)" LIMIT=2 ROUND=2 LOOP=2 \
+	    $(SELFTEST_ARGS) >build_selftest.log 2>&1 || { tail -n 25 build_selftest.log >&2; exit 1; }
+	@$(PY) -m common.report show build_selftest/report.json
+	@rm -rf build_selftest build_selftest.log
+	@echo "$(NAME): selftest passed"
 
 clean: ## remove build/
-	rm -rf $(B)
+	rm -rf $(B) build_testcase build_selftest build_selftest.log
 
 help: ## this list
 	@echo "$(NAME): make [target] [DATASETS_PATH=folder] [PTH=checkpoint] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann]"

@@ -30,7 +30,7 @@ DEFINITIONS = {
     "samples_per_s": "1000 * batch / compute_ms.mean: samples per second of device compute on one "
                           "ONNX Runtime device",
     "end_to_end_s": "sum over the samples of their share of the time from reading a batch to its last output "
-                          "file; loading the model and warming up are left out",
+                          "file; loading the model, warming up and runs repeated by --loop are left out",
     "end_to_end_samples_per_s": "sample_count / end_to_end_s",
     "peak_memory_bytes": "largest resident memory of the process",
 }
@@ -291,10 +291,11 @@ class Run:
         """Run the batch once. Call it again on the same arrays to time it again."""
         start = time.perf_counter()
         outputs = self.session.run(arrays)
-        spent = (time.perf_counter() - start) * 1e3
-        self._infer_ms += spent
-        if self._timings:
-            self._repeats_ms += spent
+        end = time.perf_counter()
+        self._infer_ms += (end - start) * 1e3
+        if not self._timings:
+            self._first_end = end
+        self._repeats_ms = (end - self._first_end) * 1e3
         self._timings.append(self.session.timing)
         return outputs
 

@@ -71,7 +71,7 @@ def read_rgb(path: PathLike) -> "np.ndarray":
                 image = image.convert("RGBA")
             if image.mode in ("RGBA", "LA"):
                 if image.getchannel("A").getextrema()[0] < 255:
-                    raise UserError(f"{path}: has transparent pixels ({image.mode}); flatten it onto a background first")
+                    raise UserError(f"{path}: has transparent pixels ({image.mode}); flatten it onto a background")
             elif image.mode not in ("RGB", "L", "P", "1"):
                 raise UserError(f"{path}: mode {image.mode} is not supported, expected 8-bit RGB or grey")
             return np.asarray(image.convert("RGB"))

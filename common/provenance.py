@@ -31,10 +31,9 @@ def machine(threads: Optional[int] = None) -> Dict[str, Any]:
     memory = None
     with suppress(ValueError, OSError, AttributeError):
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {"cpu": engine.hardware("cpu"), "cores": engine.thread_count() if not os.environ.get("THREADS") else
-            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-            "threads": threads, "memory_bytes": memory, "system": f"{platform.system()} {platform.machine()}",
-            "chips": chips()}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return {"cpu": engine.hardware("cpu"), "cores": cores, "threads": threads, "memory_bytes": memory,
+            "system": f"{platform.system()} {platform.machine()}", "chips": chips()}
 
 
 def chips() -> List[str]:

@@ -13,6 +13,7 @@ from typing import Optional, Sequence
 
 from common import dataset, errors, facts, files
 from common.engine import thread_count
+from common.errors import UserError
 from common.journal import Journal, stamp
 from common.pictures import limit
 
@@ -22,7 +23,14 @@ def network_module(folder: files.PathLike) -> ModuleType:
 
     It may have `for_input(network, dtype)`, which gives the network that takes samples of that dtype.
     """
-    return importlib.import_module(facts.load(folder).network)
+    name = facts.load(folder).network
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise UserError(f"{folder}: the network {name}.py cannot be imported from here; source the model's env.sh, or "
+                        "run this in its folder") from error
 
 
 def infer(pth: files.PathLike, prep: files.PathLike, output: files.PathLike, folder: files.PathLike,

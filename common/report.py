@@ -1,14 +1,23 @@
-"""The report of one model's run, `build/report.json`, and its summary: `python3 -m common.report make|show`."""
+"""The report of one model's run, `build/report.json`, and its summary: `python3 -m common.report make|show|table`.
+
+`report.schema.json` beside this file says what a report holds. Every figure stands with its unit, its definition, and
+what produced it.
+"""
 from __future__ import annotations
 
 import argparse
 import datetime
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-from common import errors, facts, files
+from common import errors, facts, files, provenance
+from common.errors import UserError
 
+SCHEMA = 1
 WORST = 5
+DATA = {"demo": "the demo, drawn by code", "none": "no dataset is needed, the input is seeded noise"}
+WEIGHTS = {"seeded": "seeded, never trained: no accuracy, only agreement with PyTorch",
+           "demo": "the demo's, which come with this collection"}
 
 
 def write_accuracy(path: files.PathLike, model: facts.Facts, value: float, rows: Mapping[str, float],
@@ -54,58 +63,146 @@ def judge(model: facts.Facts, accuracy: Mapping[str, Any], pytorch: Optional[Map
 
 def make(model: facts.Facts, inputs: Mapping[str, str], accuracy: Optional[Mapping[str, Any]],
          pytorch: Optional[Mapping[str, Any]], agreement: Optional[Mapping[str, Any]],
-         runs: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
-    """Assemble the report from what the stages left. Seeded weights yield no accuracy, only agreement."""
-    checksum = runs[0]["provenance"].get("metadata", {}).get("checkpoint_sha256", "") if runs else ""
+         runs: Sequence[Mapping[str, Any]], om: Optional[Mapping[str, Any]] = None,
+         sweep: Sequence[Mapping[str, Any]] = (), behind: Optional[Mapping[str, Any]] = None,
+         disk: Sequence[Mapping[str, Any]] = ()) -> Dict[str, Any]:
+    """Assemble the report from what the stages left. Seeded weights yield no accuracy, only agreement.
+
+    agreement, om: of ONNX and of OM with PyTorch. runs, sweep: the records of inference runs (`common.offline`); those
+    of the sweep count where their model file is one of the runs'. behind: `provenance.gather`; disk: `provenance.disk`.
+    Raises `UserError` when a model says that it was exported from another checkpoint.
+    """
+    checksums = {run["provenance"].get("metadata", {}).get("checkpoint_sha256") for run in runs} - {None}
+    checksum = min(checksums, default="")
+    if behind and behind["checkpoint"]:
+        checksum = behind["checkpoint"]["sha256"]
+        if checksums - {checksum}:
+            raise UserError(f"{runs[0]['provenance']['model']}: was exported from another checkpoint (SHA-256 "
+                            f"{min(checksums - {checksum})[:12]}...) than {behind['checkpoint']['file']} "
+                            f"({checksum[:12]}...); run make again from the export")
     section: Optional[Dict[str, Any]] = None
     if accuracy is not None and inputs["checkpoint"] != "seeded":
         rows = accuracy["rows"]
         section = {**accuracy, **judge(model, accuracy, pytorch, checksum), "worst": rows[:WORST]}
         del section["rows"]
-    verdicts = [part["verdict"] for part in (section, agreement) if part]
-    return {"model": model.name, "title": model.title, "inputs": dict(inputs), "accuracy": section,
-            "agreement": agreement, "runs": list(runs),
-            "references": [vars(entry) for entry in model.references],
+    known = {run["provenance"]["model_sha256"] for run in runs}
+    swept = [run for run in sweep if run["provenance"]["model_sha256"] in known]
+    verdicts = {name: part["verdict"] if part else "none"
+                for name, part in (("accuracy", section), ("agreement", agreement), ("om_agreement", om))}
+    return {"schema": SCHEMA, "model": model.name, "title": model.title, "inputs": dict(inputs), "accuracy": section,
+            "agreement": agreement, "om_agreement": om,
+            "performance": [performance(run, False) for run in runs] + [performance(run, True) for run in swept],
+            "references": [vars(entry) for entry in model.references], "disk": list(disk), "provenance": behind,
             "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-            "verdict": "fail" if "fail" in verdicts else "pass" if "pass" in verdicts else "none"}
+            "verdicts": verdicts, "verdict": overall(verdicts.values())}
+
+
+def overall(verdicts: Iterable[str]) -> str:
+    """"fail" when one is, else "pass" when one is, else "none"."""
+    found = set(verdicts)
+    return "fail" if "fail" in found else "pass" if "pass" in found else "none"
+
+
+def performance(run: Mapping[str, Any], swept: bool) -> Dict[str, Any]:
+    """One entry of the report's performance section, from the record that an inference run left."""
+    by = run["provenance"]
+    return {"model": Path(by["model"]).name, "sweep": swept, "tool": run["tool"],
+            **{key: by[key] for key in ("backend", "version", "provider", "device", "threads", "model_sha256")},
+            **{key: run[key] for key in ("batch", "warm_up_runs", "sample_count", "compute_ms", "samples_per_s",
+                                         "end_to_end_s", "end_to_end_samples_per_s", "peak_memory_bytes", "command",
+                                         "date", "definitions")}}
+
+
+def origin(entry: Mapping[str, Any]) -> str:
+    """Who took a performance figure, in words."""
+    threads = f"{entry['threads']} thread{'' if entry['threads'] == 1 else 's'}"
+    if entry["backend"] == "onnxruntime":
+        return f"ONNX Runtime {entry['version']}, {entry['provider']}, {entry['device']}, {threads}: no NPU figure"
+    return f"{entry['backend']} {entry['version']}, {entry['device']}"
 
 
 def lines(report: Mapping[str, Any]) -> List[str]:
     """The summary of one report for the terminal."""
-    inputs, accuracy, agreement = report["inputs"], report["accuracy"], report["agreement"]
-    data = {"demo": "the demo, drawn by code", "none": "no dataset is needed, the input is seeded noise"}
+    inputs, accuracy = report["inputs"], report["accuracy"]
     result = [f"{report['title']}: {report['verdict']}",
-              f"  data      {data.get(inputs['data'], inputs['data'])}",
-              "  weights   " + ("seeded, never trained: no accuracy, only agreement with PyTorch"
-                                if inputs["checkpoint"] == "seeded" else inputs["checkpoint"])]
+              f"  data      {DATA.get(inputs['data'], inputs['data'])}",
+              f"  weights   {WEIGHTS.get(inputs['checkpoint'], inputs['checkpoint'])}"]
     if accuracy:
         result += accuracy_lines(accuracy)
-    if agreement:
-        result.append(f"  agreement ONNX against PyTorch over {agreement['samples']} samples: cosine "
-                      f"{agreement['cosine']:.9f}, largest difference {agreement['max_abs']:.3g}: {agreement['verdict']}")
-        if "pictures" in agreement:  # where there is no true picture to measure accuracy against
-            worst = agreement["pictures"]
-            result.append("            as 8-bit pictures: PSNR " + ("infinite (equal)" if worst["psnr"] is None else
-                          f"{worst['psnr']:.2f} dB") + f", SSIM {worst['ssim']:.6f} in the worst, {worst['worst']}")
-        if "classes" in agreement:
-            shares = agreement["classes"]
-            result.append(f"            same class in {shares['equal_percent']:.4f} % of the pixels, "
-                          f"{shares['worst_equal_percent']:.4f} % in the worst, {shares['worst']}")
-    for run in report["runs"]:
-        compute, origin = run["compute_ms"], run["provenance"]
-        result.append(f"  speed     {Path(origin['model']).name} batch {run['batch']}: device compute {compute['mean']:.4g} "
+    for name, agreement in (("ONNX", report["agreement"]), ("OM", report["om_agreement"])):
+        if agreement:
+            result += agreement_lines(name, agreement)
+    for run in report["performance"]:
+        compute = run["compute_ms"]
+        result.append(f"  speed     {run['model']} batch {run['batch']}: device compute {compute['mean']:.4g} "
                       f"ms mean, {compute['median']:.4g} median, {compute['p99']:.4g} 99th percentile = "
                       f"{run['samples_per_s']:.4g} samples/s; end to end "
                       f"{run['end_to_end_samples_per_s']:.4g} samples/s")
-    if report["runs"]:
-        origin = report["runs"][0]["provenance"]
-        result.append(f"            by {origin['backend']} {origin['version']}, {origin['provider']}, {origin['device']}, "
-                      f"{origin['threads']} threads: no NPU figure")
+    if report["performance"]:
+        result.append(f"            by {origin(report['performance'][0])}")
     for entry in report["references"]:
         if entry["quantity"] == "throughput":
             batch = f" batch {entry['batch']}" if entry["batch"] else ""
             result.append(f"  reference {entry['device']}{batch}: {entry['value']:.6g} {entry['unit']} "
                           f"({entry['definition']})")
+    return result
+
+
+def agreement_lines(name: str, agreement: Mapping[str, Any]) -> List[str]:
+    """The agreement of ONNX or OM with PyTorch, and of their pictures or classes where the model compares those."""
+    result = [f"  agreement {name} against PyTorch over {agreement['samples']} samples: cosine {agreement['cosine']:.9f}, "
+              f"largest difference {agreement['max_abs']:.3g}: {agreement['verdict']}"]
+    if "pictures" in agreement:  # where there is no true picture to measure accuracy against
+        worst = agreement["pictures"]
+        result.append("            as 8-bit pictures: PSNR " + ("infinite (equal)" if worst["psnr"] is None else
+                      f"{worst['psnr']:.2f} dB") + f", SSIM {worst['ssim']:.6f} in the worst, {worst['worst']}")
+    if "classes" in agreement:
+        shares = agreement["classes"]
+        result.append(f"            same class in {shares['equal_percent']:.4f} % of the pixels, "
+                      f"{shares['worst_equal_percent']:.4f} % in the worst, {shares['worst']}")
+    return result
+
+
+def fastest(report: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
+    """The measurement for a one-line summary: of those outside the sweep, the one with the most samples per second."""
+    own = [run for run in report["performance"] if not run["sweep"]]
+    return max(own, key=lambda run: run["samples_per_s"], default=None)
+
+
+HEAD = ("model", "verdict", "accuracy", "reference", "ONNX vs PyTorch", "compute", "samples/s")
+
+
+def row(report: Mapping[str, Any]) -> Tuple[str, ...]:
+    """One report as the cells under `HEAD`; "-" where there is nothing to say."""
+    accuracy, agreement, run = report["accuracy"], report["agreement"], fastest(report)
+    own = expected = agree = compute = rate = "-"
+    if accuracy:
+        unit = f" {accuracy['unit']}" if accuracy["unit"] else ""
+        own = f"{accuracy['metric']} {accuracy['value']:.4g}{unit} / {accuracy['samples']}"
+        if accuracy["reference"] is not None:
+            expected = f"{accuracy['reference']:.4g}{unit} {accuracy['source'].split()[0].rstrip(',')}"
+    if agreement:
+        agree = f"cosine {agreement['cosine']:.6f}"
+    if run:
+        compute, rate = f"{run['compute_ms']['median']:.4g} ms / {run['batch']}", f"{run['samples_per_s']:.4g}"
+    return report["model"], report["verdict"], own, expected, agree, compute, rate
+
+
+def table(reports: Sequence[Mapping[str, Any]]) -> List[str]:
+    """The summary of several reports in one screen."""
+    body = [row(report) for report in reports]
+    widths = [max(map(len, column)) for column in zip(HEAD, *body)]
+    result = ["  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip() for cells in (HEAD, *body)]
+    result.insert(1, "  ".join("-" * width for width in widths))
+    result.append("accuracy / samples; compute: median of one batch on the device / its size")
+    for text, key, names in (("demo data, drawn by code", "data", ("demo",)),
+                             ("demo weights, which come with this collection", "checkpoint", ("demo",)),
+                             ("seeded weights, never trained, so no accuracy", "checkpoint", ("seeded",))):
+        some = [report["model"] for report in reports if report["inputs"][key] in names]
+        if some:
+            result.append(f"{text}: {', '.join(some)}")
+    for text in dict.fromkeys(origin(run) for run in map(fastest, reports) if run):
+        result.append(f"speed by {text}")
     return result
 
 
@@ -129,10 +226,17 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     maker.add_argument("--output", default="report.json")
     maker.add_argument("--accuracy", help="what postprocess left of the ONNX results")
     maker.add_argument("--pytorch", help="what postprocess left of PyTorch's results")
-    maker.add_argument("--agreement", help="what common.agreement left")
+    maker.add_argument("--agreement", help="what common.agreement left of ONNX against PyTorch")
+    maker.add_argument("--om", help="the same of OM against PyTorch, if the file is there")
     maker.add_argument("--run", action="append", default=[], help="what an inference run left; several may be given")
+    maker.add_argument("--sweep", action="append", default=[], metavar="RUN",
+                       help="what a run of `make sweep` left, if the file is there")
+    maker.add_argument("--stage", action="append", default=[], type=_stage, metavar="NAME=FILE",
+                       help="a stage and the file that stands for it: for the commands and the bytes on disk")
     shower = verbs.add_parser("show", help="print the summary; exit status 1 when a verdict is fail")
     shower.add_argument("reports", nargs="+", metavar="REPORT")
+    tabler = verbs.add_parser("table", help="print a line per report; exit status 1 when a verdict is fail")
+    tabler.add_argument("reports", nargs="+", metavar="REPORT")
     for verb, text in (("published", "exit status 0 when the published figure is the reference, else 1"),
                        ("judge", "print accuracy, reference and verdict; exit status 1 when it is fail")):
         judged = verbs.add_parser(verb, help=text)
@@ -150,13 +254,25 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         print("\n".join(accuracy_lines(judged)))
         return int(judged["verdict"] == "fail")
     if args.verb == "make":
+        om = args.om if args.om and Path(args.om).is_file() else None
         read = [files.read_json(path) if path else None for path in (args.accuracy, args.pytorch, args.agreement)]
-        runs = [{key: value for key, value in files.read_json(path).items() if key != "samples"} for path in args.run]
-        files.write_json(args.output, make(facts.load(args.model), files.read_json("inputs.json"), *read, runs))
+        runs, sweep = ([files.read_json(path) for path in paths]
+                       for paths in (args.run, [path for path in args.sweep if Path(path).is_file()]))
+        made = make(facts.load(args.model), files.read_json("inputs.json"), *read, runs,
+                    om=files.read_json(om) if om else None, sweep=sweep,
+                    behind=provenance.gather(runs, args.stage), disk=provenance.disk(args.stage, "."))
+        files.write_json(args.output, made)
         return 0
     reports = [files.read_json(path) for path in args.reports]
-    print("\n".join(line for report in reports for line in lines(report)))
+    print("\n".join(table(reports) if args.verb == "table" else [line for one in reports for line in lines(one)]))
     return int(any(report["verdict"] == "fail" for report in reports))
+
+
+def _stage(text: str) -> Tuple[str, str]:
+    name, _, path = text.partition("=")
+    if not path:
+        raise argparse.ArgumentTypeError(f"expected NAME=FILE, found {text!r}")
+    return name, path
 
 
 if __name__ == "__main__":

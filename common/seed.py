@@ -5,15 +5,15 @@ They show that the way works and that backends agree. They were never trained: n
 from __future__ import annotations
 
 import argparse
-from typing import Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple, Union
 
 from common import errors
 from common.dataset import positive
 
 
-def _width(text: str) -> Tuple[str, int]:
+def _width(text: str) -> Tuple[str, Union[int, Tuple[int, ...]]]:
     name, _, value = text.partition("=")
-    return name, positive(value)
+    return name, tuple(map(positive, value.split(","))) if "," in value else positive(value)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
@@ -21,7 +21,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--output", required=True, help="checkpoint to write")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--model", default=".", help="the model's folder (default: here)")
-    parser.add_argument("--set", action="append", default=[], metavar="WIDTH=N", type=_width,
+    parser.add_argument("--set", action="append", default=[], metavar="WIDTH=N[,N...]", type=_width,
                         help="another width or depth than the reference's, by the network module's own names")
     args = parser.parse_args(argv)
     from common import checkpoint

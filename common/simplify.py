@@ -76,8 +76,9 @@ def _random(inputs: Sequence["Tensor"], batch: int, seed: int) -> List["np.ndarr
     import numpy as np
     generator = np.random.default_rng(seed)
     shapes = [[batch if size is None else size for size in tensor.shape] for tensor in inputs]
-    return [(generator.random(shape) if tensor.dtype.kind == "f" else generator.integers(0, 2, shape)).astype(tensor.dtype)
+    draw = [generator.random(shape) if tensor.dtype.kind == "f" else generator.integers(0, 2, shape)
             for tensor, shape in zip(inputs, shapes)]
+    return [values.astype(tensor.dtype) for values, tensor in zip(draw, inputs)]
 
 
 def _text(tensors: Sequence["Tensor"]) -> str:
@@ -96,8 +97,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     result = check_simplified(args.before, args.after)
     if args.output:
         files.write_json(args.output, result)
-    print(f"{args.after}: opset 11, {result['nodes_before']} nodes made {result['nodes_after']}, against {args.before}: "
-          f"largest difference {result['max_abs']:.3g}, cosine {result['cosine']:.9f}")
+    print(f"{args.after}: opset 11, {result['nodes_before']} nodes made {result['nodes_after']}, "
+          f"against {args.before}: largest difference {result['max_abs']:.3g}, cosine {result['cosine']:.9f}")
 
 
 if __name__ == "__main__":

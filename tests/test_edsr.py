@@ -122,7 +122,8 @@ def test_opaque_rgba_is_converted_and_transparent_rgba_is_an_error(tmp_path, run
 
 
 @pytest.mark.parametrize("break_it, part", [
-    (lambda folder: shutil.rmtree(folder / "LR"), "expected a folder with low-resolution pictures there, found nothing"),
+    (lambda folder: shutil.rmtree(folder / "LR"),
+     "expected a folder with low-resolution pictures there, found nothing"),
     (lambda folder: [path.unlink() for path in (folder / "LR").iterdir()], "found none"),
     (lambda folder: (folder / "LR/0801x2.png").write_bytes(b"no picture"), "0801x2.png: cannot be decoded"),
     (lambda folder: (folder / "LR/0802x2.png").write_bytes((folder / "LR/0802x2.png").read_bytes()[:300]),
@@ -266,7 +267,8 @@ def test_residual_scale_is_a_tenth_for_the_wide_variant_and_can_be_set():
 
 
 @pytest.mark.parametrize("change, part", [
-    (lambda state: state.update({"body.1.body.2.weight": state["body.1.body.2.weight"][:, :4]}), "body.1.body.2.weight"),
+    (lambda state: state.update({"body.1.body.2.weight": state["body.1.body.2.weight"][:, :4]}),
+     "body.1.body.2.weight"),
     (lambda state: state.pop("tail.1.bias"), "tail.1.bias"),
     (lambda state: state.update({"tail.7.bias": state["tail.1.bias"]}), "tail.7.bias"),
     (lambda state: [state.pop(name) for name in list(state) if name.startswith("body")], "not an EDSR"),
@@ -277,7 +279,8 @@ def test_a_checkpoint_that_fits_no_variant_names_the_tensor_that_is_off(tmp_path
     state = dict(edsr.seeded(0, 2, 8, 2).state_dict())
     change(state)
     checkpoint.save(state, tmp_path / "x.pt")
-    one_line_error(run(EDSR / "edsr_pth2onnx.py", "--pth", "x.pt", "--onnx", "x.onnx", "--size", 16, cwd=tmp_path), part)
+    result = run(EDSR / "edsr_pth2onnx.py", "--pth", "x.pt", "--onnx", "x.onnx", "--size", 16, cwd=tmp_path)
+    one_line_error(result, part)
     assert not (tmp_path / "x.onnx").exists()
 
 

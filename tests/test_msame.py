@@ -304,3 +304,12 @@ def test_a_killed_run_is_resumed_in_its_own_folder():
     assert len(before) - 1 <= len(kept)
     assert result.stdout.count("model execute success") == 100 - len(kept)
     assert record(folder)["sample_count"] == 100
+
+
+def test_repeated_runs_do_not_count_as_time_from_end_to_end():
+    onnx_models.slow("net.onnx", batch=1)
+    np.zeros(1024, np.float32).tofile("x.bin")
+    made = record(run("--input", "x.bin", "--loop", "60"))
+    whole_ms = made["compute_ms"]["mean"] * made["compute_ms"]["count"]
+    assert made["sample_count"] == 1 and made["compute_ms"]["count"] == 59
+    assert 0 < made["end_to_end_s"] * 1e3 < whole_ms / 2

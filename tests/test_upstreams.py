@@ -15,13 +15,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 import pytest
 import torch
 
-from common import checkpoint
+from common import checkpoint, upstream
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = [
@@ -55,38 +55,23 @@ def patched(model: str, target: Path, *diffs: str) -> Path:
     return folder
 
 
-def python(folder: Path, code: List[str], *args: Any) -> str:
-    """Run Python on `code` (`-c …` or a script) in `folder`, without a GPU; gives back what it printed."""
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run([sys.executable, *code, *map(str, args)], cwd=folder, text=True, encoding="utf-8",
-                          env={**environment, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def python(model: str, folder: Path, code: List[str], *args: Any, cwd: Optional[Path] = None) -> str:
+    """Run Python on `code` (`-c …` or a script) in the upstream's `folder`, as `common.upstream` would: ours,
+    `common` and the upstream can be imported. Without a GPU. Gives back what it printed."""
+    environment = {**upstream.environment(ROOT / model, folder), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, *code, *map(str, args)], cwd=cwd or folder, text=True, encoding="utf-8",
+                          env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-EDSR_MODEL = """
-import sys, torch
-from types import SimpleNamespace
-from model import Model
-def build(pth, **options):
-    args = dict(model='EDSR', n_resblocks=3, n_feats=8, scale=[2], n_colors=3, rgb_range=255, res_scale=1, cpu=True,
-                self_ensemble=False, chop=False, precision='single', n_GPUs=1, save_models=False, resume=0,
-                pre_train=pth)
-    return Model(SimpleNamespace(**{**args, **options}),
-                 SimpleNamespace(get_path=lambda *a: '.', log_file=sys.stderr)).eval()
+START = """
+import sys, numpy, torch, {module} as module
+from common import checkpoint
+pth, x, out = sys.argv[1:]
+ours = module.from_state(checkpoint.load(pth))
+network = call = module.from_upstream(ours)
 """
-
-# For each model: where its modules lie, and code that sets `network` and `call` from the checkpoint `pth`.
-PROGRAMS: Dict[str, Any] = {
-    "EDSR": ("src", EDSR_MODEL + "network = build(pth)\ncall = network"),
-    "CGAN": (".", "from CGAN import generator\nnetwork = generator(62, 3, 28, 10)\n"
-                  "call = lambda x: network(x[:, :62], x[:, 62:])"),
-    "IntraDA": ("ADVENT", "from advent.model.deeplabv2 import get_deeplab_v2\nnetwork = get_deeplab_v2()\n"
-                          "call = lambda x: network(x)[1]"),
-    "UNetPlusPlus": (".", "from archs import NestedUNet\nnetwork = NestedUNet(1, 3, False)\ncall = network"),
-    "Pix2pixHD": (".", "from models.networks import define_G\n"
-                       "network = define_G(36, 3, 4, 'local', 3, 2, 1, 2, 'instance')\ncall = network")}
 
 OURS: Dict[str, Any] = {  # module, options of its seeded network, input shape, input range
     "EDSR": ("edsr", dict(blocks=3, features=8), (1, 3, 24, 20), (0, 255)),
@@ -109,17 +94,11 @@ def prepare(model: str, folder: Path) -> Any:
 
 
 def upstream_output(model: str, folder: Path, exchange: Path, program: str = "") -> np.ndarray:
-    place, build = PROGRAMS[model]
-    python(folder / place, ["-c", f"""
-import sys, numpy, torch
-pth, x, out = sys.argv[1:]
-{program or build}
-if {model != 'EDSR'}:
-    network.load_state_dict(torch.load(pth), strict=True)
-network.eval()
+    """What the upstream's network gives for `x.npy`; `program` may replace `network` and `call`."""
+    python(model, folder, ["-c", START.format(module=OURS[model][0]) + program + """
 with torch.no_grad():
     numpy.save(out, call(torch.from_numpy(numpy.load(x))).numpy())
-"""], exchange / "pth", exchange / "x.npy", exchange / "out.npy")
+"""], exchange / "pth", exchange / "x.npy", exchange / "out.npy", cwd=exchange)
     return np.load(exchange / "out.npy")
 
 
@@ -144,27 +123,22 @@ def test_diff_applies_with_patch_and_with_git_alike(diff: str, tmp_path: Path) -
     assert all(filecmp.cmp(by_patch / name, by_git / name, shallow=False) for name in names)
 
 
-@pytest.mark.parametrize("model", PROGRAMS)
+@pytest.mark.parametrize("model", OURS)
 def test_upstream_network_and_ours_give_the_same_output(model: str, tmp_path: Path) -> None:
     module, x = prepare(model, tmp_path)
-    theirs = upstream_output(model, patched(model, tmp_path / "upstream"), tmp_path)
+    program = "call = lambda x: network(x)[1]" if model == "IntraDA" else ""  # both outputs: the second is evaluated
+    theirs = upstream_output(model, patched(model, tmp_path / "upstream"), tmp_path, program)
     with torch.no_grad():
         assert_equal(module.from_state(checkpoint.load(tmp_path / "pth"))(x).numpy(), theirs)
 
 
-@pytest.mark.parametrize("model", PROGRAMS)
+@pytest.mark.parametrize("model", OURS)
 def test_patched_upstream_exports_one_input_and_one_output_at_opset_11(model: str, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     module, x = prepare(model, tmp_path)
-    place, build = PROGRAMS[model]
-    python(patched(model, tmp_path / "upstream") / place, ["-c", f"""
-import sys, numpy, torch
-pth, x, out = sys.argv[1:]
-{build}
-if {model != 'EDSR'}:
-    network.load_state_dict(torch.load(pth), strict=True)
-torch.onnx.export(network.eval(), torch.from_numpy(numpy.load(x)), out, opset_version=11, dynamo=False)
-"""], tmp_path / "pth", tmp_path / "x.npy", tmp_path / "upstream.onnx")
+    python(model, patched(model, tmp_path / "upstream"), ["-c", START.format(module=OURS[model][0]) + """
+torch.onnx.export(network, torch.from_numpy(numpy.load(x)), out, opset_version=11, dynamo=False)
+"""], tmp_path / "pth", tmp_path / "x.npy", tmp_path / "upstream.onnx", cwd=tmp_path)
     session = onnxruntime.InferenceSession(str(tmp_path / "upstream.onnx"), providers=["CPUExecutionProvider"])
     assert len(session.get_inputs()) == len(session.get_outputs()) == 1
     with torch.no_grad():
@@ -176,7 +150,7 @@ torch.onnx.export(network.eval(), torch.from_numpy(numpy.load(x)), out, opset_ve
 @pytest.mark.parametrize("options", ["", "self_ensemble=True"])
 def test_edsr_upstreams_own_call_behaves_as_before_its_patch(options: str, tmp_path: Path) -> None:
     prepare("EDSR", tmp_path)
-    program = EDSR_MODEL + f"network = build(pth, {options})\ncall = lambda x: network(x, 0)"
+    program = f"network = module.from_upstream(ours, {options})\ncall = lambda x: network(x, 0)"
     before = upstream_output("EDSR", clean("EDSR", tmp_path / "before"), tmp_path, program)
     after = upstream_output("EDSR", patched("EDSR", tmp_path / "after"), tmp_path, program)
     assert np.array_equal(before, after)
@@ -184,7 +158,7 @@ def test_edsr_upstreams_own_call_behaves_as_before_its_patch(options: str, tmp_p
 
 def test_intrada_upstreams_own_call_still_gives_both_outputs(tmp_path: Path) -> None:
     module, x = prepare("IntraDA", tmp_path)
-    program = PROGRAMS["IntraDA"][1] + "\ncall = lambda x: torch.cat(network(x))"
+    program = "call = lambda x: torch.cat(network(x))"
     theirs = upstream_output("IntraDA", patched("IntraDA", tmp_path / "upstream"), tmp_path, program)
     with torch.no_grad():
         both = module.from_state(checkpoint.load(tmp_path / "pth"), both_outputs=True)(x)
@@ -194,7 +168,7 @@ def test_intrada_upstreams_own_call_still_gives_both_outputs(tmp_path: Path) -> 
 def test_nested_unet_upstream_with_deep_supervision_ends_with_our_output(tmp_path: Path) -> None:
     module, x = prepare("UNetPlusPlus", tmp_path)
     checkpoint.save(module.seeded(4, deep_supervision=True), tmp_path / "pth")
-    program = "from archs import NestedUNet\nnetwork = NestedUNet(1, 3, True)\ncall = lambda x: network(x)[-1]"
+    program = "call = lambda x: network(x)[-1]"
     theirs = upstream_output("UNetPlusPlus", patched("UNetPlusPlus", tmp_path / "upstream"), tmp_path, program)
     with torch.no_grad():
         assert_equal(module.from_state(checkpoint.load(tmp_path / "pth"))(x).numpy(), theirs)
@@ -207,7 +181,7 @@ def test_nested_unet_upstream_reads_the_id_lists_of_the_dataset_before_those_bes
     for name in ("train_ids.txt", "val_ids.txt"):
         (folder / name).write_text("c3\n")
     program = "import json, sys, utils\nprint(json.dumps([utils.read_ids('nuclei', name) for name in sys.argv[1:]]))"
-    assert json.loads(python(folder, ["-c", program], "train_ids.txt", "val_ids.txt")) == [["a1", "b2"], ["c3"]]
+    assert json.loads(python("UNetPlusPlus", folder, ["-c", program], "train_ids.txt", "val_ids.txt")) == [["a1", "b2"], ["c3"]]
     for script, count in (("train.py", 2), ("val.py", 1)):
         text = (folder / script).read_text()
         assert "train_test_split" not in text and text.count("read_ids(") == count
@@ -225,7 +199,7 @@ def pix2pixhd_checkpoint(folder: Path) -> None:
 def test_pix2pixhd_upstream_exports_without_cuda_at_full_size(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     pix2pixhd_checkpoint(tmp_path / "trained")
-    python(patched("Pix2pixHD", tmp_path / "upstream"), ["export_onnx.py"], *PIX2PIXHD_SMALL,
+    python("Pix2pixHD", patched("Pix2pixHD", tmp_path / "upstream"), ["export_onnx.py"], *PIX2PIXHD_SMALL,
            "--load_pretrain", tmp_path / "trained", "--output_file", tmp_path / "g.onnx")
     model = onnx.load(str(tmp_path / "g.onnx"))
     ports = {port.name: [dim.dim_value for dim in port.type.tensor_type.shape.dim]
@@ -245,7 +219,7 @@ def test_pix2pixhd_upstream_prints_the_time_after_each_image_and_their_mean_with
         for index in range(3):
             blocks = random.integers(0, top, (8, 16)).repeat(4, 0).repeat(4, 1).astype(dtype)
             image.fromarray(blocks).save(str(tmp_path / f"data/test_{kind}/town_{index}.png"))
-    printed = python(folder, ["test.py"], *PIX2PIXHD_SMALL, "--resize_or_crop", "none", "--load_pretrain",
+    printed = python("Pix2pixHD", folder, ["test.py"], *PIX2PIXHD_SMALL, "--resize_or_crop", "none", "--load_pretrain",
                      tmp_path / "trained", "--dataroot", tmp_path / "data", "--results_dir", tmp_path / "out")
     lines = printed[printed.index("process image"):].splitlines()
     assert [re.sub(r"\[.*/|[\d.]{6,}", "", line) for line in lines[:6]] == [
@@ -254,3 +228,59 @@ def test_pix2pixhd_upstream_prints_the_time_after_each_image_and_their_mean_with
     mean = float(re.search(r"平均生成图像耗时(.*)s", lines[6]).group(1))  # type: ignore[union-attr]
     assert mean == pytest.approx(sum(times[1:]) / 2)
     assert len(list(tmp_path.glob("out/**/town_*_synthesized_image.jpg"))) == 3
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Callable[[str], Path]:
+    """`model_folder(model)` is a copy of a model's folder whose upstream is UPSTREAMS' clone, at the commit it holds."""
+    def copy(model: str) -> Path:
+        source = Path(os.environ["UPSTREAMS"]) / model
+        head = subprocess.run(["git", "-C", str(source), "rev-parse", "HEAD"], capture_output=True, text=True)
+        if head.returncode:
+            pytest.skip(f"{source} is no git repository")
+        folder = tmp_path / model
+        shutil.copytree(ROOT / model, folder, ignore=shutil.ignore_patterns("build*", "common", "__pycache__", "*.onnx"))
+        facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        facts["upstream"]["commit"] = head.stdout.strip()
+        (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+        return folder
+    return copy
+
+
+EXPORTS: Dict[str, List[str]] = {
+    "EDSR": ["edsr_pth2onnx.py", "--pth", "pth", "--size", "24", "--onnx"],
+    "CGAN": ["CGAN_pth2onnx.py", "--pth_path", "pth", "--onnx_path"],
+    "IntraDA": ["intrada_pth2onnx.py", "pth"],
+    "UNetPlusPlus": ["nested_unet_pth2onnx.py", "pth"],
+    "Pix2pixHD": ["pix2pixhd_pth2onnx.py", "--load_pretrain", "pth", "--size", "128x64", "--output_file"]}
+
+
+@pytest.mark.parametrize("model", EXPORTS)
+@pytest.mark.parametrize("address", ["{}", "file://{}"], ids=["path", "file"])
+def test_make_upstream_then_both_sources_export_the_same(model: str, address: str, model_folder: Any,
+                                                         tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    folder = model_folder(model)
+    url = address.format(Path(os.environ["UPSTREAMS"]).resolve() / model)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["make", "upstream", f"UPSTREAM_URL={url}", f"PYTHON={sys.executable}"], cwd=folder,
+                          capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    if model == "IntraDA" and address != "{}":
+        return  # its export takes minutes: once is enough
+    prepare(model, folder)
+    outputs = {}
+    for source in ("built-in", "upstream"):
+        path = folder / f"{source}.onnx"
+        done = subprocess.run([sys.executable, *EXPORTS[model], str(path)], cwd=folder, capture_output=True, text=True,
+                              env={**environment, "SOURCE": source})
+        assert done.returncode == 0, done.stderr
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        port = session.get_inputs()[0]
+        low, high = OURS[model][3]
+        shape = [size if isinstance(size, int) else 2 for size in port.shape]
+        x = np.random.default_rng(5).uniform(low, high, shape).astype(np.float32)
+        outputs[source] = session.run(None, {port.name: x})
+        assert ("upstream" in session.get_modelmeta().custom_metadata_map) == (source == "upstream")
+    assert len(outputs["built-in"]) == len(outputs["upstream"]) == 1
+    assert_equal(outputs["built-in"][0], outputs["upstream"][0])

@@ -33,9 +33,7 @@ if ! command -v atc >/dev/null; then
     exit 0
 fi
 if [[ -z $soc ]]; then
-    chip=$(npu-smi info 2>/dev/null | sed -nE 's/^\|[[:space:]]*[0-9]+[[:space:]]+([^[:space:]|]+)[[:space:]]*\|[[:space:]]*(OK|Warning|Alarm|Critical|UNKNOWN)[[:space:]]*\|.*/\1/p' | head -n 1)
-    [[ -n $chip ]] || { echo "error: npu-smi names no chip; give --soc_version=Ascend310P3 (say)" >&2; exit 1; }
-    soc=Ascend${chip#Ascend}
+    soc=$(python3 -m common.chip)
 fi
 rm -f "edsr_x2_$size.om" edsr_x2_256.om
 atc --framework=5 --model="edsr_x2_$size.onnx" --output="edsr_x2_$size" --input_format=NCHW \

@@ -72,7 +72,8 @@ def picture(generator: np.random.Generator, kind: str) -> Tuple[np.ndarray, np.n
         grey = ground * light + exposure * light * (density + 0.12 * haze)
         fine = np.repeat(grey[..., None], 3, 2)
     elif kind == "bright":
-        grey = generator.uniform(200, 240) * (1 + 0.25 * (light - 1)) * np.exp(-0.7 * density) - 14 * np.abs(clouds(generator, 24))
+        lamp = generator.uniform(200, 240) * (1 + 0.25 * (light - 1))
+        grey = lamp * np.exp(-0.7 * density) - 14 * np.abs(clouds(generator, 24))
         fine = np.repeat(grey[..., None], 3, 2)
     else:  # the stains absorb by colour (Lambert-Beer): haematoxylin in the nuclei, eosin everywhere
         tissue = np.clip(0.45 + 0.25 * clouds(generator, 12), 0, None)

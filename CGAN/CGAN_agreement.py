@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""How well two backends' pictures agree, picture by picture: PSNR, SSIM and largest difference, beside the cosine.
+
+FOUND and EXPECTED are the result folders of one inference each; EXPECTED is PyTorch's.
+"""
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any, Dict, Optional, Sequence
+
+import numpy as np
+
+import util
+from CGAN_postprocess import read_output
+from common import accuracy, agreement, errors, facts, files
+from common.errors import UserError
+
+
+def compare_pictures(found: np.ndarray, expected: np.ndarray, columns: int) -> Dict[str, Any]:
+    """The figures of `common.agreement` over every picture of two outputs, float32 [N, C, H, W] in -1..1.
+
+    `pictures` holds those of the 8-bit pictures: the worst one's name, its PSNR in dB (None: all are equal) and SSIM,
+    and over all the bytes that differ, and by how much at most.
+    """
+    if found.shape != expected.shape:
+        raise UserError(f"outputs of {list(found.shape)} and {list(expected.shape)} are not of one model")
+    names = [f"row {index // columns + 1}, digit {index % columns}" for index in range(len(found))]
+    rows = [{"file": name, **accuracy.difference(ours, theirs)} for name, ours, theirs in zip(names, found, expected)]
+    ours, theirs = util.to_bytes(found), util.to_bytes(expected)
+    psnr = [accuracy.psnr(one, other, 0) for one, other in zip(ours, theirs)]
+    worst = int(np.argmin(psnr))
+    return {**agreement.summarise(rows, samples=len(rows)), "pictures": {
+        "definition": "uint8 pictures; PSNR in dB, null where they are equal; SSIM after Wang et al. 2004, mean of the "
+                      "channels", "worst": names[worst], "psnr": psnr[worst] if math.isfinite(psnr[worst]) else None,
+        "ssim": min(accuracy.ssim(one, other) for one, other in zip(ours, theirs)),
+        "bytes_that_differ": int((ours != theirs).sum()), "largest_step": int(np.abs(ours.astype(int) - theirs).max())}}
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    model = facts.load(__file__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog="Exit status 1 when a threshold of "
+                                     "common.agreement is missed; PSNR and SSIM have none.")
+    parser.add_argument("found", metavar="FOUND", help="result folder of the backend in question")
+    parser.add_argument("expected", metavar="EXPECTED", help="result folder of PyTorch")
+    parser.add_argument("--output", metavar="JSON", help="file for the figures")
+    args = parser.parse_args(argv)
+    result = compare_pictures(read_output(args.found, model.extra), read_output(args.expected, model.extra),
+                              model.extra["classes"])
+    if args.output:
+        files.write_json(Path(args.output), result)
+    seen = result["pictures"]
+    psnr = "infinite (equal)" if seen["psnr"] is None else f"{seen['psnr']:.2f} dB"
+    print(f"as 8-bit pictures: PSNR {psnr} in the worst, SSIM {seen['ssim']:.6f}, {seen['bytes_that_differ']} bytes "
+          f"differ, by {seen['largest_step']} of 255 at most")
+    print(f"outputs of {result['samples']} pictures: largest difference {result['max_abs']:.3g}, "
+          f"cosine {result['cosine']:.9f} (at least {agreement.COSINE}), "
+          f"relative Euclidean {result['relative_euclidean']:.2e} (at most {agreement.RELATIVE_EUCLIDEAN}): "
+          f"{result['verdict']}")
+    return 0 if result["verdict"] == "pass" else 1
+
+
+if __name__ == "__main__":
+    errors.run(main)

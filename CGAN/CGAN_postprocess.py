@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""Draw the generated digits as a grid, DIR/result.png, and count how many are read as the digit that was asked for.
+
+A row of the grid is one noise, a column one digit. Digits are read by digit_classifier.py.
+"""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, Mapping, Optional, Sequence
+
+import numpy as np
+
+import digit_classifier
+import util
+from common import dataset, errors, facts, files, pictures, report
+from common.errors import UserError
+
+
+def find_output(folder: files.PathLike) -> Path:
+    """The first output of the one inference whose results are in the folder."""
+    found = dataset.results(folder)
+    if len(found) > 1:
+        raise UserError(f"{folder}: holds results of {len(found)} inferences ({', '.join(sorted(found))}), expected "
+                        "one; give the result folder of one run")
+    (outputs,) = found.values()
+    return min(outputs.items())[1]
+
+
+def read_output(folder: files.PathLike, extra: Mapping[str, Any]) -> np.ndarray:
+    """The pictures in a result folder: float32 [noises * classes, C, side, side] in -1..1, C (1 or 3) by the length."""
+    path = find_output(folder)
+    count, side = extra["noises"] * extra["classes"], extra["side"]
+    channels = path.stat().st_size // (4 * count * side * side)
+    if channels not in (1, 3) or path.stat().st_size != 4 * count * channels * side * side:
+        raise UserError(f"{path}: {path.stat().st_size} bytes are no float32 [{count},3,{side},{side}] or "
+                        f"[{count},1,{side},{side}]; the file is cut off or of another model; run the inference again")
+    output = dataset.read_bin(path, (count, channels, side, side))
+    if np.abs(output).max() > 1.001:  # tanh; a half-precision device may round a little beyond
+        raise UserError(f"{path}: has values up to {np.abs(output).max():.4g}, expected -1..1; it is of another model")
+    return output
+
+
+def read_digits(output: np.ndarray, weights: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The digit that the classifier reads in each picture: int [N]. output: float32 [N, C, 28, 28] in -1..1.
+
+    Colours count by their mean: the network was trained on grey digits, its three channels are nearly equal.
+    """
+    return digit_classifier.read(weights, util.to_unit(output).mean(1))
+
+
+def score(read: np.ndarray, classes: int) -> float:
+    """Per cent of the pictures that are read as the digit asked for: the digits 0, 1, 2, ... again and again."""
+    return 100 * float((read == np.arange(len(read)) % classes).mean())
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    model = facts.load(__file__)
+    classes = model.extra["classes"]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bin_out_path", required=True, metavar="DIR", help="folder with the result .bin file "
+                        "(`python3 -m common.perf newest result` names msame's latest)")
+    parser.add_argument("--save_path", required=True, metavar="DIR", help="folder for result.png")
+    parser.add_argument("--accuracy", metavar="JSON", help="file for the read rate, which the report takes up")
+    args = parser.parse_args(argv)
+    output = read_output(args.bin_out_path, model.extra)
+    classifier = digit_classifier.load()
+    target = Path(args.save_path) / "result.png"
+    pictures.write_rgb(target, util.grid(util.to_bytes(output), classes))
+    print(f"{target}: {len(output)} digits, a row per noise, a column per digit")
+    read = read_digits(output, classifier.weights)
+    value, own = score(read, classes), 100 * classifier.about["held_out_accuracy"]
+    for index in np.flatnonzero(read != np.arange(len(read)) % classes):
+        print(f"row {index // classes + 1}, digit {index % classes}: read as {read[index]}")
+    if args.accuracy:
+        rows = {f"row {index // classes + 1}, digit {index % classes}, read as {digit}":
+                100.0 * (digit == index % classes) for index, digit in enumerate(read)}
+        report.write_accuracy(args.accuracy, model, value, rows, {
+            "name": f"on {classifier.about['held_out']} real MNIST digits", "value": own})
+    print(f"read rate: {value:.2f} % of {len(read)} generated digits are read as the digit asked for "
+          f"(of {classifier.about['held_out']} real MNIST digits the classifier reads {own:.2f} %)")
+
+
+if __name__ == "__main__":
+    errors.run(main)

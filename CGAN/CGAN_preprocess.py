@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""Draw the noise that the generator turns into pictures: DIR/input.bin, and DIR/manifest.json.
+
+No dataset is read: the noise is the input. The same seed gives the same file.
+"""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Optional, Sequence
+
+import numpy as np
+
+from common import dataset, errors, facts
+from common.journal import Journal
+
+
+def preprocess(seed: int, noises: int, latent: int, classes: int) -> np.ndarray:
+    """The network's input: float32 [noises * classes, latent + classes], all values in 0..1.
+
+    A row is z, `latent` values uniform in [0, 1), then the one-hot label. Each of the `noises` z stands in `classes`
+    rows in succession, with the labels 0, 1, 2, ... in order.
+    """
+    z = np.random.default_rng(seed).random((noises, latent), np.float32)
+    return np.hstack([z.repeat(classes, 0), np.tile(np.eye(classes, dtype=np.float32), (noises, 1))])
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    extra = facts.load(__file__).extra
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--save_path", required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument("--seed", type=seed_number, default=extra["seed"], help="of the noise (default: %(default)s)")
+    parser.add_argument("--pth_path", metavar="PTH", help="checkpoint to read the number of noise values off "
+                        f"(default: {extra['latent']}, the reference's)")
+    args = parser.parse_args(argv)
+    latent, classes = extra["latent"], extra["classes"]
+    if args.pth_path:
+        import CGAN
+        from common import checkpoint
+        latent = CGAN.from_state(checkpoint.load(args.pth_path), classes).latent
+    array = preprocess(args.seed, extra["noises"], latent, classes)
+
+    folder = Path(args.save_path)
+    # not dataset.preprocess, which clears other .bin files away: the folder is the user's
+    journal = Journal(folder / dataset.MANIFEST, {"seed": args.seed, "latent": latent, "classes": classes})
+    journal.add("input", {"bin": "input.bin", "source": [], "stamp": [], "shape": list(array.shape),
+                          "dtype": str(array.dtype), "noises": extra["noises"], "classes": classes, "seed": args.seed})
+    dataset.write_bin(folder / "input.bin", array)
+    journal.complete(["input"])
+    print(f"{folder / 'input.bin'}: {array.shape[0]} rows of {latent} noise values and {classes} for the label, "
+          f"seed {args.seed}")
+
+
+def seed_number(text: str) -> int:
+    """An argparse type: a whole number from 0."""
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a whole number, 0 or more, found {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,34 @@
+#!/usr/bin/env python3
+"""Export a CGAN generator to ONNX, opset 11, for 100 rows of noise and label. Its sizes are read off the checkpoint."""
+from __future__ import annotations
+
+import argparse
+from typing import Optional, Sequence
+
+from common import errors, facts
+
+TOLERANCE = 1e-4
+"""Largest difference from PyTorch, in units of the output (-1..1)."""
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    model = facts.load(__file__)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pth_path", required=True, metavar="PTH", help="checkpoint of the generator")
+    parser.add_argument("--onnx_path", required=True, metavar="ONNX", help="ONNX file to write")
+    args = parser.parse_args(argv)
+
+    import CGAN
+    from common import checkpoint, export, files
+    network = CGAN.from_state(checkpoint.load(args.pth_path), model.extra["classes"])
+    rows = model.extra["noises"] * network.classes
+    port = export.Port(model.inputs[0].name, (rows, network.latent + network.classes))
+    worst = export.export(network, [port], [model.outputs[0].name], args.onnx_path, tolerance=TOLERANCE,
+                          metadata={"network": model.name, "latent": str(network.latent),
+                                    "classes": str(network.classes),
+                                    "checkpoint_sha256": files.sha256(args.pth_path)})
+    print(export.summary(args.onnx_path, worst))
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# The grid of digits, the read rate and performance: the Ascend tools where there is an NPU, ONNX Runtime elsewhere.
+set -euo pipefail
+
+usage() {
+    cat <<'END'
+usage: bash test/eval_acc_perf.sh [--pth=FILE] [--seed=N] [--width=N] [--datasets_path=FOLDER]
+  --pth            checkpoint of the generator (default: CGAN_G.pth)
+  --seed           of the noise (default: 0)
+  --width          columns of the input: noise values and classes (default: 72 = 62 + 10)
+  --datasets_path  taken as with the other models, and not read: the noise is the data
+Exit status: 0; 1 when a stage fails, the pictures do not agree with PyTorch's, or the read rate falls more than 1 %
+below PyTorch's; 2 for wrong usage.
+END
+}
+pth=CGAN_G.pth seed=0 width=72
+for argument in "$@"; do
+    case $argument in
+        --pth=*) pth=${argument#*=} ;;
+        --seed=*) seed=${argument#*=} ;;
+        --width=*) width=${argument#*=} ;;
+        --datasets_path=*) ;;
+        --help|-h) usage; exit 0 ;;
+        *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
+    esac
+done
+[[ $pth == /* ]] || pth=$PWD/$pth
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. ./env.sh
+[[ -f $pth ]] || { echo "error: $pth: no such checkpoint; give --pth=FILE" >&2; exit 1; }
+
+echo "== model =="
+model=CGAN_sim.onnx
+[[ $MODEL_SUFFIX == onnx ]] || model=CGAN_bs1.om
+bash test/pth2om.sh --pth="$pth" --width="$width"
+[[ -s $model ]] || { echo "error: $model is missing; CANN's atc makes it (test/pth2om.sh)" >&2; exit 1; }
+
+echo "== preprocess =="
+python3 CGAN_preprocess.py --save_path prep --seed "$seed" --pth_path "$pth"
+python3 gen_dataset_info.py --dataset_bin prep --info_name CGAN_bin.info --width "$width" --height 100
+
+echo "== inference =="
+mkdir -p result
+rm -rf result/msame result/msame_perf # so that an earlier run's results are not taken for this one's
+mkdir result/msame result/msame_perf
+"${MSAME[@]}" --model "$model" --input prep/input.bin --output result/msame
+
+echo "== accuracy =="
+latest=$(python3 -m common.perf newest result/msame)
+python3 CGAN_postprocess.py --bin_out_path "$latest" --save_path result --accuracy result/accuracy.json
+python3 -m common.pytorch_infer --pth "$pth" --prep prep --output result/pytorch
+python3 CGAN_postprocess.py --bin_out_path result/pytorch --save_path result/pytorch \
+    --accuracy result/pytorch_accuracy.json >/dev/null
+agree=0
+python3 CGAN_agreement.py "$latest" result/pytorch --output result/agreement.json || agree=$?
+
+echo "== performance =="
+"${MSAME[@]}" --model "$model" --input prep/input.bin --output result/msame_perf --loop 100 > result/msame.log
+python3 -m common.perf --batch 100 result/msame.log
+
+python3 -m common.report judge --accuracy result/accuracy.json --pytorch result/pytorch_accuracy.json --pth "$pth"
+exit "$agree"

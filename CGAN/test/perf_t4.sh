@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Performance on an NVIDIA GPU, 100 pictures a run: trtexec where it is installed, else ONNX Runtime on the GPU.
+set -euo pipefail
+
+usage() {
+    cat <<'END'
+usage: bash test/perf_t4.sh [--onnx=FILE]
+  --onnx  simplified model (default: CGAN_sim.onnx, made by test/pth2om.sh)
+END
+}
+onnx=CGAN_sim.onnx
+for argument in "$@"; do
+    case $argument in
+        --onnx=*) onnx=${argument#*=} ;;
+        --help|-h) usage; exit 0 ;;
+        *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
+    esac
+done
+[[ $onnx == /* ]] || [[ ! -f $onnx ]] || onnx=$PWD/$onnx
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. ./env.sh
+[[ -f $onnx ]] || { echo "error: $onnx: no such file; make it with test/pth2om.sh" >&2; exit 1; }
+require_gpu
+mkdir -p result/gpu
+if command -v trtexec >/dev/null; then
+    trtexec --onnx="$onnx" --fp16 --threads | tee result/trtexec.log # the shape is fixed: no --shapes
+    python3 -m common.perf --batch 100 result/trtexec.log
+else
+    device=cuda
+    if python3 -c 'import onnxruntime, sys; sys.exit("TensorrtExecutionProvider" not in onnxruntime.get_available_providers())'; then
+        device=tensorrt
+    fi
+    DEVICE=$device python3 -m common.msame --model "$onnx" --output result/gpu --loop 100 > result/msame_gpu.log
+    python3 -m common.perf --batch 100 result/msame_gpu.log
+fi

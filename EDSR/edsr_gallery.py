@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+"""Pick and draw the report's pictures, worst PSNR first: input, bicubic, EDSR and truth, and a magnified piece."""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Optional, Sequence
+
+import numpy as np
+
+import edsr_postprocess
+from common import errors, facts, files, gallery, pictures
+
+PIECE, TIMES = 48, 5
+"""Side of the piece in high-resolution pixels, and how many times it is magnified."""
+
+
+def row(sample: str, value: float, low: np.ndarray, found: np.ndarray, truth: np.ndarray, scale: int,
+        shave: int) -> gallery.Row:
+    """The panels of one sample. low, found, truth: uint8 [H, W, 3] RGB; truth may be larger than found at the right
+    and at the bottom. value: PSNR of found in dB."""
+    height, width = found.shape[:2]
+    truth = truth[:height, :width]
+    output = edsr_postprocess.enlarge(low, scale)
+    plain = edsr_postprocess.to_uint8(edsr_postprocess.crop(output, height, width))
+    bicubic = edsr_postprocess.score(plain.astype(np.float32), truth, scale, shave)
+    box = gallery.busiest(truth, PIECE, scale + shave)
+    small = tuple(side // scale for side in box)
+    pieces = [gallery.Panel("input", gallery.magnify(low, small, TIMES * scale)),
+              gallery.Panel("bicubic", gallery.magnify(plain, box, TIMES), bicubic),
+              gallery.Panel("EDSR", gallery.magnify(found, box, TIMES), value),
+              gallery.Panel("truth", gallery.magnify(truth, box, TIMES))]
+    return gallery.Row(sample, value, [gallery.Panel("EDSR, whole", gallery.shrink(gallery.frame(found, box))), *pieces])
+
+
+def stem_of(result: str) -> str:
+    """The picture's stem from its result file's name: `0801x2` from `0801x2_1.bin` or `0801x2_output_0.bin`."""
+    stem = Path(result).stem.rpartition("_")[0]
+    return stem[:-len("_output")] if stem.endswith("_output") else stem
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    model = facts.load(__file__)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--accuracy", required=True, metavar="JSON", help="what edsr_postprocess.py left")
+    parser.add_argument("--save", required=True, help="its folder with the pictures")
+    parser.add_argument("--LR", required=True, help="folder with the low-resolution pictures")
+    parser.add_argument("--HR", required=True, help="folder with the high-resolution pictures")
+    parser.add_argument("--output", default=".", metavar="DIR", help="folder for gallery.json (default: here)")
+    parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=2, help="default: %(default)s")
+    args = parser.parse_args(argv)
+    truths = {path.stem: path for path in pictures.find(args.HR, "high-resolution pictures")}
+    low = {path.stem: path for path in pictures.find(args.LR, "low-resolution pictures")}
+    entries = files.read_json(args.accuracy)["rows"]
+    pairs = edsr_postprocess.pair([stem_of(entry["sample"]) for entry in entries], truths, args.scale, args.HR)
+    rows = []
+    for entry in gallery.pick(entries):
+        stem = stem_of(entry["sample"])
+        found = pictures.read_rgb(Path(args.save) / f"{stem}.png")
+        rows.append(row(stem, entry["value"], pictures.read_rgb(low[stem]), found, pictures.read_rgb(pairs[stem]),
+                        args.scale, model.extra["shave"]))
+    gallery.write(args.output, rows, f"The piece with the most detail, {PIECE} x {PIECE} pixels, magnified {TIMES} times; "
+                                     "its place is marked in the whole picture. The worst PSNR comes first; of many "
+                                     "pictures, a middle one and the best end the list.")
+
+
+if __name__ == "__main__":
+    errors.run(main)

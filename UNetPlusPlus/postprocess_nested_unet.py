@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""Hold the network's outputs against the true masks: prints the IoU of each image and their mean."""
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+
+import numpy as np
+
+import preprocess_nested_unet
+from common import accuracy, dataset, errors, facts, files, pictures, report
+from common.errors import UserError
+
+OLD_SUMMARY = "sumary.json"
+"""Spelled as ais_infer spelled it until 2022-09."""
+
+
+def score(output: np.ndarray, truth: np.ndarray) -> float:
+    """IoU of one image. output: float32 [1, 1, H, W], logits. truth: uint8 [H, W], 0..255, a nucleus where > 127.5.
+
+    Predicted where sigmoid(logit) > 0.5, which is logit > 0. (Older scripts of this model compare the logit itself with
+    0.5; that asks for sigmoid > 0.622.)
+    """
+    return accuracy.iou(output[0, 0], truth / 255)
+
+
+def results(place: str) -> Dict[str, Path]:
+    """The result file of each sample id, from a summary of ais_infer or from a folder.
+
+    A folder may be benchmark's (`<id>_1.bin`), ais_infer's (`<id>_0.bin`) or msame's (`<id>_output_0.bin`); one with
+    the old `sumary.json` in it is read through that, because its files are only numbered.
+    """
+    path = Path(place)
+    if path.is_dir():
+        if (path / OLD_SUMMARY).is_file():
+            return from_summary(path / OLD_SUMMARY)
+        found = {stem: min(outputs.items())[1] for stem, outputs in dataset.results(path).items()}
+        if all(re.fullmatch(r"input\d+|sample_id_\d+", stem) for stem in found):
+            raise UserError(f"{path}: its files are only numbered and {OLD_SUMMARY}, which tells the images, is not "
+                            "there; run the inference again, or give the folder with it")
+        return found
+    if path.is_file():
+        return from_summary(path)
+    raise UserError(f"{place}: no such file or folder; expected ais_infer's summary (.json) or a folder of results")
+
+
+def from_summary(path: Path) -> Dict[str, Path]:
+    """The result file of each sample id from ais_infer's summary: `filesinfo` says which input gave which output.
+
+    Outputs are looked for where the summary says, and, when the results were moved, in its own result folder: the one
+    it lies in (`sumary.json`), or the one beside it that its name begins with (`<folder>_summary.json`).
+    """
+    summary = files.read_json(path)
+    entries = summary.get("filesinfo") if isinstance(summary, dict) else None
+    if not isinstance(entries, dict):
+        raise UserError(f"{path}: is no summary of ais_infer (filesinfo is missing)")
+    if not entries:
+        raise UserError(f"{path}: lists no result; run the inference again, with --output")
+    folder = path.parent if path.name == OLD_SUMMARY else path.with_name(re.sub(r"_summary$", "", path.stem))
+    found: Dict[str, Path] = {}
+    for number, entry in entries.items():
+        try:
+            infile, outfile = Path(entry["infiles"][0]), Path(entry["outfiles"][0])
+        except (KeyError, IndexError, TypeError) as error:
+            raise UserError(f"{path}: entry {number} of filesinfo names no input and output file") from error
+        if outfile.suffix != ".bin":
+            raise UserError(f"{path}: {outfile} is no .bin file; run the inference with --outfmt BIN")
+        sample = re.sub(r"\.(bin|npy)$", "", infile.name, flags=re.IGNORECASE)
+        if sample in found:
+            raise UserError(f"{path}: names two results for {sample}")
+        here = folder / outfile.name
+        found[sample] = here if here.is_file() else outfile
+        if not found[sample].is_file():
+            raise UserError(f"{outfile}: no such file, though {path} names it as the result of {sample}; "
+                            "run the inference again")
+    return found
+
+
+def expected_ids(args: argparse.Namespace) -> List[str]:
+    """The ids that results must be of: those that were preprocessed, else those of the list."""
+    if args.prep:
+        return [record["id"] for record in dataset.read_manifest(args.prep)]
+    return preprocess_nested_unet.read_ids(args.val_ids)
+
+
+def evaluate(result: Path, mask: Path, shape: Sequence[int]) -> float:
+    """IoU of a result file of float32 `shape` [1, 1, H, W] against a mask picture of H x W pixels."""
+    truth = preprocess_nested_unet.read_mask(mask)
+    if truth.shape != tuple(shape[2:]):
+        raise UserError(f"{mask}: is {truth.shape[1]}x{truth.shape[0]}, the network's output is {shape[3]}x{shape[2]}; "
+                        "make the masks of that size (prepare_dsb2018.py)")
+    return score(dataset.read_bin(result, shape), truth)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    model = facts.load(__file__)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     epilog="LIMIT=N in the environment takes the first N ids.")
+    parser.add_argument("results", metavar="SUMARY_JSON_OR_DIR", help="ais_infer's summary (sumary.json in its result "
+                        "folder, or <folder>_summary.json beside it), or a folder with the results")
+    parser.add_argument("masks", metavar="MASKS", help="folder with the true masks <id>.png (dsb2018_96/masks/0)")
+    parser.add_argument("--val_ids", default=str(Path(__file__).with_name("val_ids.txt")), metavar="FILE",
+                        help="the ids that there must be results for (default: the reference's 134, val_ids.txt)")
+    parser.add_argument("--prep", metavar="OUT", help="what preprocess_nested_unet.py wrote: its ids instead")
+    parser.add_argument("--accuracy", metavar="JSON", help="file for the report's accuracy section")
+    args = parser.parse_args(argv)
+
+    found, ids = results(args.results), expected_ids(args)
+    taken = ids[:pictures.limit()]
+    dataset.check_pairs(taken, set(found) - set(ids[len(taken):]), args.results)
+    masks = preprocess_nested_unet.find(args.masks, taken, "mask")
+    shape = model.outputs[0].sized(N=1)
+    rows: Dict[str, float] = {}
+    for sample, mask in zip(taken, masks):
+        rows[sample] = evaluate(found[sample], mask, shape)
+        print(f"{sample}: {rows[sample]:.4f}")
+    mean = float(np.mean(list(rows.values())))
+    if args.accuracy:
+        report.write_accuracy(args.accuracy, model, mean, rows)
+    print(f"IoU over {len(rows)} images: {mean:.4f}")
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Turn the listed microscope pictures into the network's input: OUT/<id>.bin and OUT/manifest.json."""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import cv2
+import numpy as np
+
+from common import dataset, errors, facts, files, pictures
+from common.errors import UserError
+
+
+def preprocess(image: np.ndarray, side: int, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """Make the network's input of a picture.
+
+    image: uint8 [H, W, 3], BGR as OpenCV reads it. It is resized to side x side (bilinear, not antialiased, as
+    cv2.resize). mean, std: of three channels, in 0..1. Gives float32 [1, 3, side, side], BGR.
+    Source: pytorch-nested-unet's validation. Two of its oddities are kept, because weights trained there expect them:
+    mean and std are ImageNet's, which are red first, but are applied to blue first; and what has been normalized is
+    divided by 255 once more.
+    """
+    resized = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    normalized = (resized / 255 - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
+    return np.ascontiguousarray(normalized.transpose(2, 0, 1)[None] / 255, np.float32)
+
+
+def read_ids(path: files.PathLike) -> List[str]:
+    """The sample ids of a list, one a line, in its order. Raises `UserError` for an empty list and for repetitions."""
+    text = files.existing_file(path, "a list of image ids").read_bytes().decode("utf-8-sig", errors="replace")
+    ids = text.split()
+    if not ids:
+        raise UserError(f"{path}: lists no image id; expected one on each line")
+    seen = set()
+    for number, name in enumerate(ids, 1):
+        if name in seen:
+            raise UserError(f"{path}: lists {name} twice")
+        if "/" in name or name.startswith(".") or not name.isprintable():
+            raise UserError(f"{path}: entry {number}, {name!r:.80}, is no image id; expected a file name without .png")
+        seen.add(name)
+    return ids
+
+
+def find(folder: files.PathLike, ids: Sequence[str], what: str = "image") -> List[Path]:
+    """The file `<id>.png` of each id. Raises `UserError` when the folder or any of them is missing."""
+    folder = files.existing_folder(folder, f"one {what} <id>.png per id")
+    paths = [folder / f"{name}.png" for name in ids]
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        more = f" and {len(missing) - 1} more of {len(ids)}" if len(missing) > 1 else ""
+        raise UserError(f"{missing[0]}{more}: no such {what}, though the id is listed; check the folder and the list")
+    return paths
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """A mask as uint8 [H, W], 0..255; colours become grey as OpenCV converts them."""
+    return cv2.cvtColor(np.ascontiguousarray(pictures.read_rgb(path)), cv2.COLOR_RGB2GRAY)
+
+
+def fingerprint(picture: np.ndarray) -> np.ndarray:
+    """What `common.fingerprint` keeps of: uint8 [H, W, 3] RGB to the network's input."""
+    model = facts.load(__file__)
+    bgr = np.ascontiguousarray(picture[..., ::-1])
+    return preprocess(bgr, int(model.inputs[0].shape[2]), model.extra["mean"], model.extra["std"])
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    model = facts.load(__file__)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     epilog="LIMIT=N in the environment takes the first N ids of the list.")
+    parser.add_argument("images", metavar="IMAGES", help="folder with <id>.png (dsb2018_96/images)")
+    parser.add_argument("out", metavar="OUT", help="folder to write to")
+    parser.add_argument("val_ids", metavar="VAL_IDS", help="list of the ids to take, one a line (val_ids.txt)")
+    args = parser.parse_args(argv)
+    side = int(model.inputs[0].shape[2])
+    settings = {"side": side, "mean": model.extra["mean"], "std": model.extra["std"]}
+
+    def make(path: Path) -> Tuple[np.ndarray, Dict[str, Any]]:
+        image = pictures.read_rgb(path)[..., ::-1]
+        height, width = image.shape[:2]
+        return preprocess(np.ascontiguousarray(image), **settings), {"width": width, "height": height}
+
+    ids = read_ids(args.val_ids)[:pictures.limit()]
+    sources = ((path.stem, [path]) for path in find(args.images, ids))
+    # straight into OUT, where the inference tool's command line looks for them
+    dataset.preprocess(sources, args.out, make, settings, sample_bytes=12 * side ** 2, bins=".")
+
+
+if __name__ == "__main__":
+    errors.run(main)

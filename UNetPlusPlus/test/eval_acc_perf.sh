@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Accuracy at batch 1 and 16, performance at each batch size: the Ascend tools where there is an NPU, else ONNX Runtime.
+set -euo pipefail
+
+usage() {
+    cat <<'END'
+usage: bash test/eval_acc_perf.sh --datasets_path=FOLDER [--pth=FILE] [--loop=N]
+  --datasets_path  holds images and masks/0, or dsb2018_96 with them, or stage1_train (Kaggle's raw layout)
+  --pth            checkpoint (default: nested_unet.pth)
+  --loop           runs per batch size when timing (default: 100 on an NPU, 10 elsewhere)
+A list val_ids.txt in the dataset's folder is used in place of this folder's.
+Exit status: 0; 1 when a stage fails or an IoU falls more than 1 % below its reference; 2 for wrong usage.
+END
+}
+datasets_path='' pth=nested_unet.pth loop=
+for argument in "$@"; do
+    case $argument in
+        --datasets_path=*) datasets_path=${argument#*=} ;;
+        --pth=*) pth=${argument#*=} ;;
+        --loop=*) loop=${argument#*=} ;;
+        --help|-h) usage; exit 0 ;;
+        *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
+    esac
+done
+[[ -n $datasets_path ]] || { echo "error: --datasets_path is missing" >&2; usage >&2; exit 2; }
+[[ -z $loop || $loop =~ ^[1-9][0-9]*$ ]] || { echo "error: --loop: expected a number of at least 1, found $loop" >&2; exit 2; }
+[[ $pth == /* ]] || pth=$PWD/$pth
+[[ $datasets_path == /* ]] || datasets_path=$PWD/$datasets_path
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. ./env.sh
+
+ids=val_ids.txt
+for own in "$datasets_path/dsb2018_96/val_ids.txt" "$datasets_path/val_ids.txt"; do
+    [[ ! -f $own ]] || ids=$own
+done
+data=$datasets_path
+[[ ! -d $data/dsb2018_96 ]] || data=$data/dsb2018_96
+if [[ ! -d $data/images && -d $data/stage1_train ]]; then
+    echo "== raw data =="
+    data=result/dsb2018_96
+    python3 prepare_dsb2018.py "$datasets_path/stage1_train" "$data" --ids "$ids"
+fi
+[[ -d $data/images && -d $data/masks/0 ]] || {
+    echo "error: $datasets_path: expected images and masks/0, dsb2018_96 with them, or stage1_train there" >&2
+    exit 1
+}
+[[ -f $pth ]] || { echo "error: $pth: no such checkpoint; give --pth=FILE" >&2; exit 1; }
+
+model() { # the model file for a batch size: an .om is compiled for one, the .onnx takes any
+    if [[ $MODEL_SUFFIX == om ]]; then echo "nested_unet_bs$1.om"; else echo nested_unet.onnx; fi
+}
+summary() { # where ais_infer left its summary: beside the result folder, older ones in it
+    if [[ -f $1/sumary.json ]]; then echo "$1/sumary.json"; else echo "$1_summary.json"; fi
+}
+
+echo "== model =="
+bash test/pth2om.sh --pth="$pth"
+for batch in 1 4 8 16 32; do
+    [[ -s $(model $batch) ]] || { echo "error: $(model $batch) is missing; CANN's atc makes it (test/pth2om.sh)" >&2; exit 1; }
+done
+
+echo "== preprocess =="
+rm -rf prep result/bs* result/pure_bs* # a tool may refuse an existing folder, or leave old results in it
+mkdir -p result
+python3 preprocess_nested_unet.py "$data/images" prep "$ids"
+
+for batch in 1 16; do
+    echo "== inference, batch $batch =="
+    "${AIS_INFER[@]}" --model "$(model $batch)" --input prep --output result --output_dirname "bs$batch" --outfmt BIN --batchsize "$batch"
+    echo "== accuracy, batch $batch =="
+    python3 postprocess_nested_unet.py "$(summary "result/bs$batch")" "$data/masks/0" --prep prep --accuracy "result/accuracy_bs$batch.json"
+done
+# the published figure is of a checkpoint that was not published: PyTorch's own result is the reference
+python3 -m common.pytorch_infer --pth "$pth" --prep prep --output result/pytorch
+python3 postprocess_nested_unet.py result/pytorch "$data/masks/0" --prep prep --accuracy result/pytorch_accuracy.json >/dev/null
+
+echo "== performance =="
+[[ -n $loop ]] || loop=$([[ $MODEL_SUFFIX == om ]] && echo 100 || echo 10)
+summaries=()
+for batch in 1 4 8 16 32; do
+    "${AIS_INFER[@]}" --model "$(model $batch)" --output result --output_dirname "pure_bs$batch" --loop "$loop" --batchsize "$batch"
+    summaries+=("$(summary "result/pure_bs$batch")")
+done
+python3 -m common.sweep "${summaries[@]}"
+
+status=0
+for batch in 1 16; do
+    echo "batch $batch:"
+    python3 -m common.report judge --accuracy "result/accuracy_bs$batch.json" --pytorch result/pytorch_accuracy.json --pth "$pth" || status=1
+done
+exit $status

@@ -1,0 +1,92 @@
+"""One table of the backends on the same samples: `python3 -m common.compare` in a model's build folder.
+
+`make compare` has left under `compare/<backend>/` how each backend's outputs differ from PyTorch's, and its metric.
+Thresholds are msit's: cosine at least 0.99, relative Euclidean distance at most 0.05.
+"""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from common import agreement, errors, facts, files
+
+BACKENDS = {"ONNX": "ONNX", "OM": "OM", "GPU": "GPU"}
+"""Folders under `compare/` by the heading of their column, in order."""
+ROWS = (("cosine", "cosine, lowest", "{:.9f}", f"at least {agreement.COSINE}"),
+        ("relative_euclidean", "relative Euclidean distance, largest", "{:.3g}", f"at most {agreement.RELATIVE_EUCLIDEAN}"),
+        ("max_abs", "absolute difference, largest", "{:.3g}", ""))
+
+
+def compare(model: facts.Facts, build: files.PathLike, run: Mapping[str, Any]) -> Dict[str, Any]:
+    """Gather what `make compare` left.
+
+    run: what the inference run left (its provenance names the column). Gives `{"model", "metric", "unit", "samples",
+    "seeded", "pytorch", "columns": [{"backend", "by", "accuracy", "agreement"}], "verdict"}`; `pytorch` and `accuracy`
+    are None for a model that has no metric.
+    """
+    build = Path(build)
+    columns: List[Dict[str, Any]] = []
+    for name, heading in BACKENDS.items():
+        folder = build / "compare" / name
+        if not (folder / "agreement.json").is_file():
+            continue
+        by = f"result files in {(folder / 'results').resolve()}"
+        if name == "ONNX":
+            origin = run["provenance"]
+            heading = heading if origin["provider"] == "CPUExecutionProvider" else f"ONNX, {origin['device']}"
+            by = f"{origin['backend']} {origin['version']}, {origin['provider']}, {origin['device']}"
+        columns.append({"backend": heading, "by": by, "agreement": files.read_json(folder / "agreement.json"),
+                        "accuracy": _value(build / "accuracy.json" if name == "ONNX" else folder / "accuracy.json")})
+    verdicts = [column["agreement"]["verdict"] for column in columns]
+    return {"model": model.title, "metric": model.metric.name, "unit": model.metric.unit,
+            "samples": columns[0]["agreement"]["samples"],
+            "seeded": files.read_json(build / "inputs.json")["checkpoint"] == "seeded",
+            "pytorch": _value(build / "pytorch/accuracy.json"), "columns": columns,
+            "verdict": "fail" if "fail" in verdicts else "pass"}
+
+
+def _value(path: Path) -> Optional[float]:
+    return files.read_json(path)["value"] if path.is_file() else None
+
+
+def lines(result: Mapping[str, Any]) -> List[str]:
+    """The table for the terminal: a column per backend, then the samples in which each differs most from PyTorch."""
+    columns = result["columns"]
+    table = [["", "PyTorch", *(column["backend"] for column in columns), "threshold"]]
+    if result["pytorch"] is not None:
+        values = [result["pytorch"], *(column["accuracy"] for column in columns)]
+        name = f"{result['metric']}{', ' + result['unit'] if result['unit'] else ''}"
+        table.append([name, *("-" if value is None else f"{value:.4f}" for value in values), ""])
+    for key, name, form, threshold in ROWS:
+        table.append([name, "-", *(form.format(column["agreement"][key]) for column in columns), threshold])
+    table.append(["verdict", "-", *(column["agreement"]["verdict"] for column in columns), ""])
+    widths = [max(map(len, cells)) for cells in zip(*table)]
+    text = [f"{result['model']}: the same {result['samples']} samples by each backend; differences from PyTorch's outputs"]
+    for name, *cells in table:
+        text.append("  ".join([name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells[:-1], widths[1:])),
+                               cells[-1]]).rstrip())
+    if result["seeded"]:
+        text.append("Seeded weights, never trained: the metric shows whether the backends agree, no accuracy.")
+    for column in columns:
+        text.append(f"{column['backend']}: {column['by']}. Worst samples:")
+        text += [f"  {row['file']}: cosine {row['cosine']:.9f}, relative Euclidean {row['relative_euclidean']:.3g}, "
+                 f"largest {row['max_abs']:.3g}" for row in column["agreement"]["worst"][:agreement.WORST]]
+    return text
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    parser = argparse.ArgumentParser(prog="python3 -m common.compare", description=__doc__.splitlines()[0],
+                                     epilog="Exit status 1 when a backend misses a threshold.")
+    parser.add_argument("--model", default="..", help="the model's folder (default: %(default)s)")
+    parser.add_argument("--run", required=True, help="what the inference run left")
+    parser.add_argument("--output", default="compare.json", help="default: %(default)s")
+    args = parser.parse_args(argv)
+    result = compare(facts.load(args.model), ".", files.read_json(args.run))
+    files.write_json(args.output, result)
+    print("\n".join(lines(result)))
+    return int(result["verdict"] == "fail")
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,80 @@
+"""Reading the chip's name off `npu-smi info`; the tables are real ones (TOOLS.md 4.3)."""
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from common import chip
+from conftest import ROOT, environment, one_line_error
+
+TABLES = {
+    "Ascend310P3": """\
++--------------------------------------------------------------------------------------------+
+| npu-smi 22.0.0                       Version: 22.0.2                                       |
++-------------------+-----------------+------------------------------------------------------+
+| NPU     Name      | Health          | Power(W)     Temp(C)           Hugepages-Usage(page) |
+| Chip    Device    | Bus-Id          | AICore(%)    Memory-Usage(MB)                        |
++===================+=================+======================================================+
+| 0       310P3     | OK              | 16.5         55                0    / 0              |
+| 0       0         | 0000:5E:00.0    | 0            931  / 21534                            |
++===================+=================+======================================================+
+""",
+    "Ascend310": """\
+| npu-smi 21.0.3.1                     Version: 21.0.3.1                       |
+| NPU     Name      | Health          | Power(W)          Temp(C)              |
+| 0       310       | OK              | 12.8              58                   |
+| 0       0         | NA              | 0                 5324 / 8192          |
+""",
+    "Ascend910B4": """\
+| 0     910B4               | OK            | 89.9        39                0    / 0             |
+| 0                         | 0000:41:00.0  | 0           0    / 0          2922 / 32768         |
+"""}
+
+
+def fake_npu_smi(folder: Path, text: str, status: int = 0) -> str:
+    """Put an `npu-smi` that prints `text` on a PATH, which is given back."""
+    folder.mkdir(exist_ok=True)
+    (folder / "table").write_text(text)
+    tool = folder / "npu-smi"
+    tool.write_text(f'#!/bin/bash\n[[ $* == info ]] || exit 9\ncat "{folder}/table"\nexit {status}\n')
+    tool.chmod(0o755)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+@pytest.mark.parametrize("expected", TABLES)
+def test_the_chip_is_read_off_real_tables(expected, run, tmp_path):
+    result = run("-m", "common.chip", PATH=fake_npu_smi(tmp_path / "bin", TABLES[expected]))
+    assert (result.returncode, result.stdout) == (0, expected + "\n"), result.stderr
+
+
+def test_several_cards_are_listed_and_a_full_name_keeps_its_one_prefix():
+    assert chip.chips(TABLES["Ascend310"] + TABLES["Ascend310P3"]) == ["Ascend310", "Ascend310P3"]
+    assert chip.chips("| 0       Ascend910 | Warning         | -  40  |\n") == ["Ascend910"]
+
+
+@pytest.mark.parametrize("text, status, part", [
+    ("| NPU     Name      | Health          | Power(W)\n", 0, "names no chip"), ("", 0, "names no chip"),
+    ("dcmi module initialize failed. ret is -8005\n", 241, "status 241 (dcmi module initialize failed. ret is -8005)")])
+def test_a_table_without_a_chip_is_one_line(run, tmp_path, text, status, part):
+    one_line_error(run("-m", "common.chip", PATH=fake_npu_smi(tmp_path / "bin", text, status)), part, "--soc_version=")
+
+
+def test_without_npu_smi_is_one_line(run, tmp_path):
+    one_line_error(run("-m", "common.chip", PATH=str(tmp_path)), "npu-smi is not on PATH")
+
+
+@pytest.mark.parametrize("model", ["EDSR", "CGAN", "IntraDA", "UNetPlusPlus", "Pix2pixHD"])
+def test_no_script_has_a_chip_parser_of_its_own(model):
+    script = (ROOT / model / "test/pth2om.sh").read_text()
+    assert "python3 -m common.chip" in script and "npu-smi info" not in script.replace("(default: what npu-smi", "")
+
+
+def test_chip_and_doctor_answer_without_any_package(tmp_path):
+    for module in ("common.chip", "common.doctor"):
+        result = subprocess.run(["python3", "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
+                                 f"from {module} import main; main(['--help'])"], capture_output=True, text=True,
+                                env=environment())
+        assert result.returncode == 0 and "usage:" in result.stdout, result.stderr

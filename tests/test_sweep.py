@@ -1,0 +1,77 @@
+"""The table over batch sizes."""
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from common import facts, perf, sweep
+from conftest import ROOT, one_line_error
+
+UNET = ROOT / "UNetPlusPlus"
+
+
+def summary(folder: Path, batch: int, mean: float) -> Path:
+    """A summary as the real ais_infer writes it: one whole batch takes `mean` ms."""
+    path = folder / f"bs{batch}_summary.json"
+    statistic = {"min": mean - 0.5, "max": mean + 9, "mean": mean, "median": mean - 0.25, "percentile(99%)": mean + 5}
+    path.write_text(json.dumps({"filesinfo": {}, "args": [], "NPU_compute_time": statistic,
+                                "throughput": 1000 * batch / mean}))
+    return path
+
+
+def test_measured_and_reference_figures_stand_in_the_row_of_their_batch(tmp_path, run):
+    paths = [summary(tmp_path, 16, 40.0), summary(tmp_path, 1, 4.0)]
+    result = run("-m", "common.sweep", *paths, "--model", UNET, "--output", tmp_path / "sweep.json")
+    assert result.returncode == 0, result.stderr
+    lines = [line.split() for line in result.stdout.splitlines()]
+    rows = {line[0]: line[1:] for line in lines if line and line[0].isdigit()}
+    assert rows == {"1": ["4.00", "3.75", "9.00", "250.00", "1674.95", "1681.60", "320.59"],
+                    "4": ["-", "-", "-", "-", "1868.41", "2495.60", "400.84"],
+                    "8": ["-", "-", "-", "-", "1845.84", "1907.81", "458.39"],
+                    "16": ["40.00", "39.75", "45.00", "400.00", "1757.90", "1852.47", "549.96"],
+                    "32": ["-", "-", "-", "-", "1724.39", "1796.60", "568.22"]}
+    assert [row["batch"] for row in json.loads((tmp_path / "sweep.json").read_text())["rows"]] == [1, 4, 8, 16, 32]
+    assert "here (NPU)" in result.stdout and "times the card's 4 devices" in result.stdout
+
+
+def test_a_figure_of_onnx_runtime_says_so_in_its_columns_name_and_where_it_was_taken(tmp_path, run):
+    import onnx
+    from onnx import TensorProto, helper
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g",
+                              [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=6)
+    onnx.save(model, str(tmp_path / "m.onnx"))
+    for batch in (1, 4):
+        result = run("-m", "common.ais_infer", "--model", "m.onnx", "--output", "s", "--output_dirname", f"bs{batch}",
+                     "--batchsize", batch, "--loop", 3, cwd=tmp_path, THREADS="1")
+        assert result.returncode == 0, result.stderr
+    for kind in ("onnxruntime", "summary"):  # the record, and the tool's own file, tell the same
+        result = run("-m", "common.sweep", f"s/bs1_{kind}.json", f"s/bs4_{kind}.json", "--model", UNET, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert "ONNX Runtime/s" in result.stdout and "no NPU figure" in result.stdout
+        assert "CPUExecutionProvider" in result.stdout and "1 threads" in result.stdout
+        assert "here (NPU)" not in result.stdout
+
+
+@pytest.mark.parametrize("make, part", [
+    (lambda folder: [summary(folder, 1, 4.0), summary(folder, 1, 4.0)], "is of batch 1, as is"),
+    (lambda folder: [folder / "gone.json"], "gone.json: expected a performance file or log there, found nothing"),
+    (lambda folder: [UNET / "facts.json"], "facts.json: is neither a summary"),
+], ids=["a batch twice", "missing", "foreign"])
+def test_bad_input_is_one_line(tmp_path, run, make, part):
+    one_line_error(run("-m", "common.sweep", *make(tmp_path), "--model", UNET), part)
+
+
+def test_a_measurement_that_does_not_tell_its_batch_is_refused():
+    with pytest.raises(Exception, match="does not tell its batch size"):
+        sweep.table(facts.load(UNET), [perf.Performance("x.log", "msame", "npu", mean_ms=2.0)])
+
+
+def test_measurements_of_different_backends_are_not_mixed():
+    one, other = (perf.Performance(f"{batch}.log", "trtexec", backend, batch, samples_per_s=2.0)
+                  for batch, backend in ((1, "tensorrt"), (4, "npu")))
+    with pytest.raises(Exception, match="measured by npu and tensorrt"):
+        sweep.table(facts.load(UNET), [one, other])
