@@ -125,3 +125,14 @@ def seeded(seed: int = 0, classes: int = 19, blocks: Sequence[int] = BLOCKS, wid
     blots = torch.randn(1, 3, 12, 24, generator=torch.Generator().manual_seed(seed))
     example = functional.interpolate(blots, size=(97, 193), mode="bilinear") * 80
     return checkpoint.randomize(network, seed, example)
+
+
+def from_upstream(ours: DeepLabV2) -> nn.Module:
+    """ADVENT's `get_deeplab_v2` with the weights of `ours`; needs the upstream's `ADVENT` to be importable.
+
+    It gives (auxiliary, main); after intrada.diff, the main output alone while it is exported. Its widths are fixed.
+    """
+    from common import upstream
+    from advent.model.deeplabv2 import get_deeplab_v2  # type: ignore[import-not-found]
+    classes = ours.layer6.conv2d_list[0].out_channels
+    return upstream.fill(get_deeplab_v2(classes, hasattr(ours, "layer5")), ours)

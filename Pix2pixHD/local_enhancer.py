@@ -178,3 +178,23 @@ def seeded(seed: int = 0, channels: int = 36, outputs: int = 3, ngf: int = 32, d
     """The generator with seeded weights, for runs without a checkpoint."""
     network = LocalEnhancer(channels, outputs, ngf, downsamplings, global_blocks, local_blocks, reflect_pad)
     return checkpoint.randomize(network, seed)  # instance normalization keeps no statistics: no example is needed
+
+
+def from_upstream(ours: nn.Module) -> nn.Module:
+    """The upstream's `define_G` with the weights of `ours`; needs the upstream's folder to be importable.
+
+    Of `FromLabels` it is the generator inside that is the upstream's.
+    """
+    from common import upstream
+    from common.errors import UserError
+    from models.networks import define_G  # type: ignore[import-not-found]
+    if isinstance(ours, FromLabels):
+        return FromLabels(from_upstream(ours.network)).eval()
+    if any(isinstance(module, SlicePad) for module in ours.modules()):
+        raise UserError("the upstream's network has reflection padding as such; --reflect_pad slice is of the built-in one")
+    counts = [sum(isinstance(module, Residual) for module in part) for part in (ours.model, ours.model1_2)]
+    first, last = ours.model1_1[1], [module for module in ours.model1_2 if isinstance(module, nn.Conv2d)][-1]
+    downsamplings = sum(isinstance(module, nn.Conv2d) and module.stride == (2, 2) for module in ours.model)
+    theirs = define_G(first.in_channels, last.out_channels, first.out_channels, "local", downsamplings, counts[0], 1,
+                      counts[1], "instance")
+    return upstream.fill(theirs, ours)

@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""Hold the network's scores against Cityscapes' labels: mIoU, a table of classes, OUT/result.json, coloured pictures.
+
+OUT/<stem>_color.png shows the classes found, in Cityscapes' palette.
+"""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from common import accuracy, cityscapes, dataset, errors, facts, files, pictures, report
+from common.errors import UserError
+
+STRIP = 64
+"""Rows enlarged at a time: 19 scores of a whole picture would be 159 MB, those of a strip stay in the cache."""
+
+
+def interpolation(outputs: int, inputs: int) -> np.ndarray:
+    """The matrix of linear interpolation with aligned corners: float32 [outputs, inputs], two weights in each row.
+
+    Places are computed in float32, as PyTorch does. outputs is at least 2.
+    """
+    place = np.arange(outputs, dtype=np.float32) * (np.float32(inputs - 1) / np.float32(outputs - 1))
+    low = np.minimum(place.astype(np.int64), inputs - 1)
+    share = place - low.astype(np.float32)
+    row, matrix = np.arange(outputs), np.zeros((outputs, inputs), np.float32)
+    matrix[row, low] = 1 - share
+    matrix[row, np.minimum(low + 1, inputs - 1)] += share
+    return matrix
+
+
+def strips(scores: np.ndarray, height: int, width: int) -> Iterator[Tuple[int, np.ndarray]]:
+    """Enlarge scores bilinearly, align_corners=True: float32 [classes, h, w] to [classes, height, width].
+
+    Given strip by strip from the top: (first row, float32 [classes, rows, width]). Equals
+    `torch.nn.functional.interpolate` to float32's rounding; as two matrix products, because every row is enlarged alike
+    and so is every column.
+    """
+    tall = np.matmul(interpolation(height, scores.shape[1]), scores)
+    across = interpolation(width, scores.shape[2]).T
+    for top in range(0, height, STRIP):
+        part = tall[:, top:top + STRIP]
+        yield top, (part.reshape(-1, part.shape[2]) @ across).reshape(*part.shape[:2], width)
+
+
+def segment(scores: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The class of each pixel: float32 [classes, h, w] scores to uint8 [height, width] train ids (the first of equals)."""
+    found = np.empty((height, width), np.uint8)
+    for top, strip in strips(scores, height, width):
+        found[top:top + STRIP] = strip.argmax(0)
+    return found
+
+
+def score(scores: np.ndarray, truth: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Histogram int64 [19, 19] of one picture (rows true classes, columns found ones), and the found classes.
+
+    scores: float32 [19, h, w]. truth: uint8 [H, W], train ids, 255 is not counted. Classes: uint8 [H, W], train ids.
+    """
+    classes = segment(scores, *truth.shape)
+    return accuracy.confusion(truth, classes, len(cityscapes.CLASSES)), classes
+
+
+def mean_iou(histogram: np.ndarray) -> float:
+    """mIoU in per cent: the mean over the classes that truth or result has. The histogram must not be empty."""
+    return float(100 * np.nanmean(accuracy.iou_per_class(histogram)))
+
+
+def main_outputs(folder: files.PathLike) -> Dict[str, Path]:
+    """The file with the main output of each sample, by stem.
+
+    A model of two outputs (auxiliary, main), as older exports have them, leaves the main one in the second file:
+    benchmark `<stem>_2.bin`, ais_bench `<stem>_1.bin`, msame `<stem>_output_1.bin`. Raises `UserError` for more than
+    two, and when samples differ in the number of outputs.
+    """
+    found = dataset.results(folder)
+    numbers = {stem: sorted(outputs) for stem, outputs in found.items()}
+    first = next(iter(numbers.values()))
+    for stem, own in numbers.items():
+        if len(own) > 2:
+            raise UserError(f"{folder}: {stem} has {len(own)} outputs, expected one (main) or two (auxiliary, main)")
+        if own != first:
+            raise UserError(f"{folder}: {stem} has outputs {own}, {next(iter(numbers))} has {first}; results of two "
+                            "models are mixed: run the inference again in an empty folder")
+    return {stem: outputs[max(outputs)] for stem, outputs in found.items()}
+
+
+def find_labels(folder: files.PathLike) -> Dict[str, Path]:
+    """The labelIds picture of each photo of the validation set, by the photo's stem."""
+    labels = cityscapes.frames(cityscapes.root(folder), "gtFine", cityscapes.LABEL_IDS)
+    return {f"{frame}_{cityscapes.IMAGE}": path for frame, path in labels.items()}
+
+
+def summary(histogram: np.ndarray, images: int) -> Dict[str, Any]:
+    """What result.json holds. IoU of a class that neither truth nor result has is null."""
+    values = accuracy.iou_per_class(histogram)
+    return {"mIoU_percent": mean_iou(histogram), "images": images,
+            "pixel_accuracy_percent": float(100 * np.trace(histogram) / histogram.sum()),
+            "classes": [{"train_id": train_id, "name": entry.name,
+                         "IoU_percent": None if np.isnan(value) else float(100 * value),
+                         "true_pixels": int(histogram[train_id].sum()), "found_pixels": int(histogram[:, train_id].sum())}
+                        for train_id, (entry, value) in enumerate(zip(cityscapes.CLASSES, values))],
+            "confusion": histogram.tolist()}
+
+
+def table(classes: Sequence[Mapping[str, Any]]) -> List[str]:
+    """A line for each class: IoU, and its true and found pixels."""
+    return [f"{'class':14}{'IoU %':>8}{'true pixels':>14}{'found pixels':>14}",
+            *(f"{entry['name']:14}{'-' if entry['IoU_percent'] is None else format(entry['IoU_percent'], '.3f'):>8}"
+              f"{entry['true_pixels']:14}{entry['found_pixels']:14}" for entry in classes)]
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    from tqdm import tqdm
+    model = facts.load(__file__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
+                                     epilog="LIMIT=N in the environment takes the first N photos.")
+    parser.add_argument("cityscapes", metavar="CITYSCAPES", help="holds gtFine/val/<city>, or cityscapes/ with it")
+    parser.add_argument("result", metavar="RESULT", help="folder with the result .bin files; of two outputs the second counts")
+    parser.add_argument("out", metavar="OUT", help="folder for result.json and the coloured pictures")
+    parser.add_argument("--prep", metavar="OUT", help="what intrada_preprocess.py wrote: results must be of its samples")
+    parser.add_argument("--accuracy", metavar="JSON", help="file for the report's accuracy section")
+    args = parser.parse_args(argv)
+
+    found, labels = main_outputs(args.result), find_labels(args.cityscapes)
+    expected = [record["id"] for record in dataset.read_manifest(args.prep)] if args.prep else list(labels)
+    taken = expected[:pictures.limit()]
+    dataset.check_pairs(taken, set(found) - set(expected[len(taken):]), args.result)
+    missing = [stem for stem in taken if stem not in labels]
+    if missing:
+        raise UserError(f"{args.cityscapes}: no labels for {missing[0]}, expected "
+                        f"gtFine/val/<city>/{missing[0].replace(cityscapes.IMAGE, cityscapes.LABEL_IDS)}.png")
+    shape = model.outputs[0].sized(N=1)
+    total = np.zeros((len(cityscapes.CLASSES),) * 2, np.int64)
+    rows: Dict[str, float] = {}
+    for stem in tqdm(taken, desc="postprocess", unit="image", disable=None):
+        truth = cityscapes.to_train_ids(cityscapes.read_labels(labels[stem]))
+        histogram, classes = score(dataset.read_bin(found[stem], shape)[0], truth)
+        if not histogram.any():
+            raise UserError(f"{labels[stem]}: has no pixel of a class that is evaluated")
+        pictures.write_rgb(Path(args.out) / f"{stem}_color.png", cityscapes.colours(classes))
+        total += histogram
+        rows[stem] = mean_iou(histogram)
+    result = summary(total, len(rows))
+    files.write_json(Path(args.out) / "result.json", result)
+    if args.accuracy:
+        report.write_accuracy(args.accuracy, model, result["mIoU_percent"], rows)
+    print("\n".join(table(result["classes"])))
+    print(f"mIoU over {len(rows)} images: {result['mIoU_percent']:.3f} % "
+          f"(pixels of the right class: {result['pixel_accuracy_percent']:.3f} %)")
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Turn the photos of Cityscapes' validation set into the network's input: OUT/<stem>.bin and OUT/manifest.json."""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, Dict, Optional, Sequence, Tuple
+
+import numpy as np
+
+from common import cityscapes, dataset, errors, facts, pictures
+from common.errors import UserError
+
+
+def preprocess(image: np.ndarray, size: Tuple[int, int], mean_bgr: Sequence[float]) -> np.ndarray:
+    """Shrink a photo to the network's input.
+
+    image: uint8 [H, W, 3], RGB. size: width and height. Gives float32 [1, 3, height, width], BGR, 0..255 minus the
+    mean. Pillow's bicubic filter is antialiased and gives whole values, unlike OpenCV's or PyTorch's of that name.
+    """
+    from PIL import Image
+    small = np.asarray(Image.fromarray(image).resize(size, Image.BICUBIC), np.float32)
+    return np.ascontiguousarray((small[..., ::-1] - np.array(mean_bgr, np.float32)).transpose(2, 0, 1)[None])
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    model = facts.load(__file__)
+    size = model.extra["width"], model.extra["height"]
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     epilog="LIMIT=N in the environment takes the first N photos.")
+    parser.add_argument("cityscapes", metavar="CITYSCAPES", help="holds leftImg8bit/val/<city>, or cityscapes/ with it")
+    parser.add_argument("out", metavar="OUT", help="folder to write to")
+    args = parser.parse_args(argv)
+
+    def make(path: Path) -> Tuple[np.ndarray, Dict[str, Any]]:
+        image = pictures.read_rgb(path)
+        if image.shape[:2] != (cityscapes.HEIGHT, cityscapes.WIDTH):
+            raise UserError(f"{path}: {image.shape[1]}x{image.shape[0]}, expected {cityscapes.WIDTH}x{cityscapes.HEIGHT}")
+        return preprocess(image, size, model.extra["mean_bgr"]), {"width": image.shape[1], "height": image.shape[0]}
+
+    photos = cityscapes.frames(cityscapes.root(args.cityscapes), "leftImg8bit", cityscapes.IMAGE,
+                               count=pictures.limit())
+    dataset.preprocess(((path.stem, [path]) for path in photos.values()), args.out, make,
+                       {"size": size, "mean_bgr": model.extra["mean_bgr"]},
+                       sample_bytes=12 * size[0] * size[1], bins=".")  # into OUT itself
+
+
+if __name__ == "__main__":
+    errors.run(main)

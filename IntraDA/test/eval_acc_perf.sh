@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# mIoU on Cityscapes' validation set, performance at each batch size: the Ascend tools where there is an NPU, else ONNX
+# Runtime.
+set -euo pipefail
+
+usage() {
+    cat <<'END'
+usage: bash test/eval_acc_perf.sh --datasets_path=FOLDER [--pth=FILE] [--batch_size=N] [--batch_sizes="N ..."] [--loop=N]
+  --datasets_path  holds leftImg8bit/val and gtFine/val, or cityscapes with them
+  --pth            checkpoint (default: cityscapes_easy2hard_intrada_with_norm.pth)
+  --batch_size     batch size of the inference (default: 1)
+  --batch_sizes    batch sizes to time (default: "1 4 8 16 32")
+  --loop           runs per batch size when timing (default: 100 on an NPU, 2 elsewhere)
+LIMIT=N in the environment takes the first N photos.
+Exit status: 0; 1 when a stage fails or the mIoU falls more than 1 % below its reference; 2 for wrong usage.
+END
+}
+datasets_path='' pth=cityscapes_easy2hard_intrada_with_norm.pth batch_size=1 batch_sizes='1 4 8 16 32' loop=
+for argument in "$@"; do
+    case $argument in
+        --datasets_path=*) datasets_path=${argument#*=} ;;
+        --pth=*) pth=${argument#*=} ;;
+        --batch_size=*) batch_size=${argument#*=} ;;
+        --batch_sizes=*) batch_sizes=${argument#*=} ;;
+        --loop=*) loop=${argument#*=} ;;
+        --help|-h) usage; exit 0 ;;
+        *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
+    esac
+done
+[[ -n $datasets_path ]] || { echo "error: --datasets_path is missing" >&2; usage >&2; exit 2; }
+[[ -z $loop || $loop =~ ^[1-9][0-9]*$ ]] || { echo "error: --loop: expected a number of at least 1, found $loop" >&2; exit 2; }
+[[ $batch_size =~ ^[1-9][0-9]*$ ]] || { echo "error: --batch_size: expected a number of at least 1, found $batch_size" >&2; exit 2; }
+[[ $batch_sizes =~ ^[1-9][0-9]*( [1-9][0-9]*)*$ ]] || {
+    echo "error: --batch_sizes: expected numbers of at least 1, found '$batch_sizes'" >&2; exit 2
+}
+[[ $pth == /* ]] || pth=$PWD/$pth
+[[ $datasets_path == /* ]] || datasets_path=$PWD/$datasets_path
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. ./env.sh
+
+data=$datasets_path
+[[ ! -d $data/cityscapes ]] || data=$data/cityscapes
+[[ -d $data/leftImg8bit/val && -d $data/gtFine/val ]] || {
+    echo "error: $datasets_path: expected leftImg8bit/val and gtFine/val, or cityscapes with them, there" >&2
+    exit 1
+}
+[[ -f $pth ]] || { echo "error: $pth: no such checkpoint; give --pth=FILE" >&2; exit 1; }
+
+model() { # the model file for a batch size: an .om is compiled for one, the .onnx takes any
+    if [[ $MODEL_SUFFIX == om ]]; then echo "intrada_deeplabv2_bs$1.om"; else echo intrada_deeplabv2.onnx; fi
+}
+summary() { # where ais_infer left its summary: beside the result folder, older ones in it
+    if [[ -f $1/sumary.json ]]; then echo "$1/sumary.json"; else echo "$1_summary.json"; fi
+}
+
+echo "== model =="
+all=$batch_sizes
+[[ " $all " == *" $batch_size "* ]] || all="$batch_size $all"
+bash test/pth2om.sh --pth="$pth" --batch_sizes="$all"
+for batch in $all; do
+    [[ -s $(model "$batch") ]] || { echo "error: $(model "$batch") is missing; CANN's atc makes it (test/pth2om.sh)" >&2; exit 1; }
+done
+
+echo "== preprocess =="
+rm -rf prep result/dumpOutput_device0 result/pure_bs* # the tools do not clear an earlier run's results, or refuse them
+mkdir -p result
+python3 intrada_preprocess.py "$data" prep
+python3 gen_dataset_info.py bin prep intrada.info 512 1024
+
+echo "== inference =="
+"${BENCHMARK[@]}" -model_type=vision -device_id=0 -batch_size="$batch_size" -om_path="$(model "$batch_size")" -input_text_path=intrada.info \
+    -input_width=1024 -input_height=512 -output_binary=True -useDvpp=False
+
+echo "== accuracy =="
+python3 intrada_postprocess.py "$data" result/dumpOutput_device0 result/labels --prep prep --accuracy result/accuracy.json
+# the reference does not identify its checkpoint by a checksum: PyTorch's own result is what the mIoU is held against
+python3 -m common.pytorch_infer --pth "$pth" --prep prep --output result/pytorch
+python3 intrada_postprocess.py "$data" result/pytorch result/pytorch_labels --prep prep --accuracy result/pytorch_accuracy.json >/dev/null
+python3 intrada_agreement.py result/dumpOutput_device0 result/pytorch --output result/agreement.json
+
+echo "== performance =="
+[[ -n $loop ]] || loop=$([[ $MODEL_SUFFIX == om ]] && echo 100 || echo 2)
+summaries=()
+for batch in $batch_sizes; do
+    "${AIS_INFER[@]}" --model "$(model "$batch")" --output result --output_dirname "pure_bs$batch" --loop "$loop" --batchsize "$batch"
+    summaries+=("$(summary "result/pure_bs$batch")")
+done
+python3 -m common.sweep "${summaries[@]}"
+
+python3 -m common.report judge --accuracy result/accuracy.json --pytorch result/pytorch_accuracy.json --pth "$pth"

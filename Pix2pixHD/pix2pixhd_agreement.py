@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""How well the pictures of two backends agree: PSNR and SSIM of each, beside common.agreement's figures.
+
+There is no true picture for a label map, so this stands in place of accuracy. FOUND and EXPECTED are folders of result
+.bin files; EXPECTED is PyTorch's.
+"""
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from common import accuracy, agreement, cityscapes, dataset, errors, files
+from pix2pixhd_postprocess import read_picture
+
+
+def score(found: np.ndarray, expected: np.ndarray) -> Dict[str, Any]:
+    """PSNR in dB (None for equal pictures, where it is infinite) and SSIM of two pictures, uint8 [H, W, 3] RGB."""
+    value = accuracy.psnr(found, expected, 0)
+    return {"psnr": value if math.isfinite(value) else None, "ssim": accuracy.ssim(found, expected),
+            "pixels_that_differ": int((found != expected).any(2).sum()),
+            "largest_step": int(np.abs(found.astype(int) - expected).max())}
+
+
+def compare_pictures(found: files.PathLike, expected: files.PathLike, size: Tuple[int, int]) -> List[Dict[str, Any]]:
+    """The scores of every sample, the lowest PSNR first. size: width and height in pixels."""
+    ours, theirs = dataset.results(found), dataset.results(expected)
+    dataset.check_pairs(theirs, ours, found)
+    rows = [{"sample": stem, **score(read_picture(min(ours[stem].items())[1], size),
+                                     read_picture(min(theirs[stem].items())[1], size))} for stem in sorted(theirs)]
+    return sorted(rows, key=lambda row: (row["psnr"] is None, row["psnr"]))
+
+
+def in_db(psnr: Optional[float]) -> str:
+    return "equal" if psnr is None else f"{psnr:.2f} dB"
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog="Exit status 1 when a threshold of "
+                                     "common.agreement is missed; PSNR and SSIM have none.")
+    parser.add_argument("found", metavar="FOUND", help="folder with the result files of the backend in question")
+    parser.add_argument("expected", metavar="EXPECTED", help="folder with PyTorch's result files")
+    parser.add_argument("--output", metavar="JSON", help="file for the figures")
+    parser.add_argument("--size", type=dataset.width_height, help=argparse.SUPPRESS,
+                        default=(cityscapes.WIDTH, cityscapes.HEIGHT))
+    args = parser.parse_args(argv)
+    rows = compare_pictures(args.found, args.expected, args.size)
+    result = agreement.compare_folders(args.found, args.expected)
+    worst = rows[0]
+    result["pictures"] = {"definition": "uint8 RGB pictures; PSNR in dB, null where they are equal; SSIM after Wang et "
+                          "al. 2004, mean of the channels", "worst": worst["sample"], "psnr": worst["psnr"],
+                          "ssim": min(row["ssim"] for row in rows), "rows": rows}
+    if args.output:
+        files.write_json(Path(args.output), result)
+    for row in rows:
+        print(f"{row['sample']}: PSNR {in_db(row['psnr'])}, SSIM {row['ssim']:.6f}, {row['pixels_that_differ']} pixels "
+              f"differ, by {row['largest_step']} of 255 at most")
+    print(f"worst picture of {len(rows)}: {worst['sample']}, PSNR {in_db(worst['psnr'])}, SSIM {worst['ssim']:.6f}")
+    print(f"outputs: cosine {result['cosine']:.9f} (at least {agreement.COSINE}), relative Euclidean "
+          f"{result['relative_euclidean']:.2e} (at most {agreement.RELATIVE_EUCLIDEAN}), largest difference "
+          f"{result['max_abs']:.3g}: {result['verdict']}")
+    return 0 if result["verdict"] == "pass" else 1
+
+
+if __name__ == "__main__":
+    errors.run(main)
