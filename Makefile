@@ -1,9 +1,9 @@
 # Five models, each in a folder of its own; this Makefile fans out to them.
 #   MODELS="EDSR CGAN"             picks some
 #   EDSR_DATASETS_PATH=, EDSR_PTH= a model's own data and checkpoint (without them: the demo, seeded weights)
-ALL_MODELS := EDSR
+ALL_MODELS := EDSR CGAN IntraDA UNetPlusPlus Pix2pixHD
 MODELS     ?= $(ALL_MODELS)
-STAGES     := export preprocess infer postprocess agreement perf compare upstream clean
+STAGES     := export preprocess infer postprocess agreement perf compare upstream selftest clean
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -19,23 +19,30 @@ PY := "$(CURDIR)/$(VENV)/bin/python"
 unknown := $(filter-out $(ALL_MODELS),$(MODELS))
 $(if $(unknown),$(error MODELS: no model named $(unknown); there are $(ALL_MODELS)))
 
-.PHONY: all report test test-full clean distclean help $(STAGES)
-all: $(MODELS:%=%.report.json) ## every model the whole way, then the report
-	@$(PY) -m common.report show $(MODELS:%=%/build/report.json)
+.PHONY: all report readme test test-full clean distclean help $(STAGES)
+all: $(MODELS:%=%.report) ## every model the whole way, then the report: build/report.html and a summary here
+	@$(PY) -m common.page $(MODELS:%=%/build/report.json) --output build/report.html
+	@$(PY) -m common.report table $(MODELS:%=%/build/report.json)
 
-report: ## the summary of the runs that are there
-	@$(PY) -m common.report show $(wildcard $(MODELS:%=%/build/report.json))
+THERE := $(wildcard $(MODELS:%=%/build/report.json))
+report: $(VENV)/installed ## the same of the runs that are there
+	$(if $(THERE),,$(error no model has been run yet; make all does it))
+	@$(PY) -m common.page $(THERE) --output build/report.html
+	@$(PY) -m common.report table $(THERE)
 
-.PHONY: $(foreach stage,report.json $(STAGES),$(MODELS:%=%.$(stage)))
-$(MODELS:%=%.report.json): %.report.json: $(VENV)/installed
-	@$(MAKE) --no-print-directory -C $* build/report.json
+readme: $(MODELS:%=%.readme) ## write the results of the runs that are there into results.json and README.md
+	@$(PY) -m common.readme --overview $(ALL_MODELS)
+
+.PHONY: $(foreach stage,report readme $(STAGES),$(MODELS:%=%.$(stage)))
+$(MODELS:%=%.report): %.report: $(VENV)/installed
+	@$(MAKE) --no-print-directory -C $* build/report.html
 
 $(STAGES): %: $(foreach model,$(MODELS),$(model).%)
 define fan_out
 $$(MODELS:%=%.$(1)): %.$(1): $(if $(filter-out clean,$(1)),$(VENV)/installed)
 	@$$(MAKE) --no-print-directory -C $$* $(1)
 endef
-$(foreach stage,$(STAGES),$(eval $(call fan_out,$(stage))))
+$(foreach stage,readme $(STAGES),$(eval $(call fan_out,$(stage))))
 
 # with the environment as it is: what is missing from it is what doctor is to tell
 .PHONY: doctor
@@ -49,6 +56,11 @@ test: $(VENV)/installed ## the tests, a few minutes
 
 test-full: $(VENV)/installed ## the full-size checks, which need ../shared
 	$(PY) -m pytest -m full
+
+clean: clean-page
+.PHONY: clean-page
+clean-page:
+	@rm -rf build
 
 distclean: clean ## also remove .venv
 	rm -rf $(VENV) .venv.lock *.egg-info

@@ -30,7 +30,8 @@ def row(sample: str, value: float, low: np.ndarray, found: np.ndarray, truth: np
               gallery.Panel("bicubic", gallery.magnify(plain, box, TIMES), bicubic),
               gallery.Panel("EDSR", gallery.magnify(found, box, TIMES), value),
               gallery.Panel("truth", gallery.magnify(truth, box, TIMES))]
-    return gallery.Row(sample, value, [gallery.Panel("EDSR, whole", gallery.shrink(gallery.frame(found, box))), *pieces])
+    whole = gallery.Panel("EDSR, whole", gallery.shrink(gallery.frame(found, box)))
+    return gallery.Row(sample, value, [whole, *pieces])
 
 
 def stem_of(result: str) -> str:
@@ -59,8 +60,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         found = pictures.read_rgb(Path(args.save) / f"{stem}.png")
         rows.append(row(stem, entry["value"], pictures.read_rgb(low[stem]), found, pictures.read_rgb(pairs[stem]),
                         args.scale, model.extra["shave"]))
-    gallery.write(args.output, rows, f"The piece with the most detail, {PIECE} x {PIECE} pixels, magnified {TIMES} times; "
-                                     "its place is marked in the whole picture. The worst PSNR comes first; of many "
+    gallery.write(args.output, rows, f"The {PIECE} x {PIECE} pixels with the most detail, magnified {TIMES} times; "
+                                     "their place is marked in the whole picture. The worst PSNR comes first; of many "
                                      "pictures, a middle one and the best end the list.")
 
 

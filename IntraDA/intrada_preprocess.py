@@ -23,6 +23,12 @@ def preprocess(image: np.ndarray, size: Tuple[int, int], mean_bgr: Sequence[floa
     return np.ascontiguousarray((small[..., ::-1] - np.array(mean_bgr, np.float32)).transpose(2, 0, 1)[None])
 
 
+def fingerprint(picture: np.ndarray) -> np.ndarray:
+    """What `common.fingerprint` keeps of: uint8 [H, W, 3] RGB to the network's input."""
+    extra = facts.load(__file__).extra
+    return preprocess(picture, (extra["width"], extra["height"]), extra["mean_bgr"])
+
+
 def main(argv: Optional[Sequence[str]] = None) -> None:
     model = facts.load(__file__)
     size = model.extra["width"], model.extra["height"]

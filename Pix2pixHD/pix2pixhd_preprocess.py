@@ -83,6 +83,11 @@ def pair(root: Path) -> List[Tuple[str, List[Path]]]:
     return [(path.stem, [path, instances[name]]) for name, path in labels.items()]
 
 
+def fingerprint(picture: np.ndarray) -> np.ndarray:
+    """What `common.fingerprint` keeps of: the one-hot input of label ids and instances that are made of the picture."""
+    return one_hot(picture[..., 0] % cityscapes.LABELS, edges(picture[..., 1] // 24))
+
+
 def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
                                      epilog="LIMIT=N in the environment takes the first N samples.")

@@ -26,10 +26,12 @@ def npu_smi() -> str:
     """What `npu-smi info` prints. Raises `UserError` when the tool is not there or fails."""
     if shutil.which("npu-smi") is None:
         raise UserError("npu-smi is not on PATH; install the NPU's driver, or give --soc_version=Ascend310P3 (say)")
-    done = subprocess.run(["npu-smi", "info"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
+    done = subprocess.run(["npu-smi", "info"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          errors="replace")
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
-        raise UserError(f"npu-smi info ended with status {done.returncode} ({said}); give --soc_version=Ascend310P3 (say)")
+        raise UserError(f"npu-smi info ended with status {done.returncode} ({said}); give --soc_version=Ascend310P3 "
+                        "(say)")
     return done.stdout
 
 

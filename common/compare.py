@@ -14,8 +14,11 @@ from common import agreement, errors, facts, files
 BACKENDS = {"ONNX": "ONNX", "OM": "OM", "GPU": "GPU"}
 """Folders under `compare/` by the heading of their column, in order."""
 ROWS = (("cosine", "cosine, lowest", "{:.9f}", f"at least {agreement.COSINE}"),
-        ("relative_euclidean", "relative Euclidean distance, largest", "{:.3g}", f"at most {agreement.RELATIVE_EUCLIDEAN}"),
+        ("relative_euclidean", "relative Euclidean distance, largest", "{:.3g}",
+         f"at most {agreement.RELATIVE_EUCLIDEAN}"),
         ("max_abs", "absolute difference, largest", "{:.3g}", ""))
+PICTURES = (("psnr", "8-bit pictures: PSNR, lowest, dB", "{:.2f}"), ("ssim", "8-bit pictures: SSIM, lowest", "{:.6f}"))
+"""Of a model without a true picture to measure against (Pix2pixHD)."""
 
 
 def compare(model: facts.Facts, build: files.PathLike, run: Mapping[str, Any]) -> Dict[str, Any]:
@@ -58,14 +61,19 @@ def lines(result: Mapping[str, Any]) -> List[str]:
         values = [result["pytorch"], *(column["accuracy"] for column in columns)]
         name = f"{result['metric']}{', ' + result['unit'] if result['unit'] else ''}"
         table.append([name, *("-" if value is None else f"{value:.4f}" for value in values), ""])
+    for key, name, form in PICTURES:
+        if any("pictures" in column["agreement"] for column in columns):
+            values = [column["agreement"].get("pictures", {}).get(key) for column in columns]
+            table.append([name, "-", *("equal" if value is None else form.format(value) for value in values), ""])
     for key, name, form, threshold in ROWS:
         table.append([name, "-", *(form.format(column["agreement"][key]) for column in columns), threshold])
     table.append(["verdict", "-", *(column["agreement"]["verdict"] for column in columns), ""])
     widths = [max(map(len, cells)) for cells in zip(*table)]
-    text = [f"{result['model']}: the same {result['samples']} samples by each backend; differences from PyTorch's outputs"]
-    for name, *cells in table:
-        text.append("  ".join([name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells[:-1], widths[1:])),
-                               cells[-1]]).rstrip())
+    text = [f"{result['model']}: the same {result['samples']} samples by each backend; differences from PyTorch's "
+            "outputs"]
+    for name, *cells, threshold in table:
+        padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:])]
+        text.append("  ".join([name.ljust(widths[0]), *padded, threshold]).rstrip())
     if result["seeded"]:
         text.append("Seeded weights, never trained: the metric shows whether the backends agree, no accuracy.")
     for column in columns:

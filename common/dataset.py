@@ -63,9 +63,14 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
     code = files.sha256(inspect.getsourcefile(make) or "")
     journal = Journal(folder / MANIFEST, {"settings": dict(settings), "code": code})
     target = {sample: folder / bins / f"{sample}.bin" for sample, _ in sources}
+    strays = set((folder / bins).glob("*.bin")) - set(target.values())
+    if strays and not journal.existed:
+        raise UserError(f"{min(strays)}: was not written by an earlier run of this script; give another, empty folder")
     todo = [(sample, paths) for sample, paths in sources
             if not _finished(journal.finished.get(sample), target[sample], paths)]
     files.need_space(folder, len(todo) * sample_bytes, advice)
+    if todo:
+        journal.begin()
     bar = tqdm(todo, desc="preprocess", unit="sample", disable=None)
     for sample, paths in bar:
         array, about = make(*paths)
@@ -73,7 +78,7 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
         journal.add(sample, {"bin": f"{bins}/{sample}.bin", "source": [str(path) for path in paths],
                              "stamp": [stamp(path) for path in paths],
                              "shape": list(array.shape), "dtype": str(array.dtype), **about})
-    for stray in set((folder / bins).glob("*.bin")) - set(target.values()):
+    for stray in strays:
         stray.unlink()
     journal.complete(target)
     print(f"preprocess: {len(sources)} samples in {folder / bins} ({len(sources) - len(todo)} were there already)")

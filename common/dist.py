@@ -29,7 +29,8 @@ See the License for the specific language governing permissions and
 limitations under the License."""
 SOURCES = (".py", ".sh", ".mk")
 KINDS = {*SOURCES, ".diff", ".cfg", ".npz", ".md", ".css", ".js", ".html"}
-NAMES = {"facts.json", "LICENSE", "Makefile", "requirements.txt", "modelzoo_level.txt", "val_ids.txt"}
+NAMES = {"facts.json", "fingerprint.json", "results.json", "LICENSE", "Makefile", "requirements.txt",
+         "modelzoo_level.txt", "val_ids.txt"}
 REQUIRED = ("facts.json", "LICENSE", "Makefile", "README.md", "requirements.txt", "modelzoo_level.txt", "env.sh",
             "test/offline_inference_testcase.sh", "test/pth2om.sh")
 LEFT_OUT = {"setup.mk", "setup.sh"}
@@ -58,11 +59,12 @@ def selection(folder: Path) -> Dict[str, Path]:
         chosen["README.en.md"], chosen["README.md"] = chosen["README.md"], chinese
     shared = Path(__file__).resolve().parent
     for path in sorted(shared.rglob("*")):
-        if path.is_file() and path.suffix in {*KINDS, ".json"} and path.name not in LEFT_OUT and "__pycache__" not in path.parts:
+        if path.is_file() and path.suffix in {*KINDS, ".json"} and path.name not in LEFT_OUT:
             chosen[f"common/{path.relative_to(shared)}"] = path
     missing = [name for name in REQUIRED if name not in chosen]
     if missing:
-        raise UserError(f"{folder}: {', '.join(missing)} missing; ModelZoo asks for it, or the copy cannot run without it")
+        raise UserError(f"{folder}: {', '.join(missing)} missing; ModelZoo asks for it, or the copy cannot run without "
+                        "it")
     return chosen
 
 
@@ -80,8 +82,9 @@ def write(folder: Path, target: Path) -> List[str]:
         for name, path in chosen.items():
             (part / name).parent.mkdir(parents=True, exist_ok=True)
             if path.suffix in SOURCES or path.name == "Makefile":
-                files.write_text(part / name, header(path.read_text(encoding="utf-8")))
-                shutil.copymode(path, part / name)
+                text = path.read_text(encoding="utf-8")
+                files.write_text(part / name, header(text))
+                (part / name).chmod(0o755 if text.startswith("#!") else 0o644)
             else:
                 shutil.copy2(path, part / name)
         if target.exists():

@@ -1,6 +1,6 @@
-"""What this machine has for `make all` and for the Ascend side: `python3 -m common.doctor`, in a model's folder or above.
+"""What this machine has for `make all` and the Ascend side: `python3 -m common.doctor` in a model's folder or above.
 
-A line per thing: `ok` it is there, `-` it is absent and not needed here, `MISSING` it is needed. Runs without any package.
+A line per thing: `ok` it is there, `-` it is absent and not needed here, `MISSING` it is needed. It needs no package.
 """
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from common import chip, errors, files, inputs
 from common.errors import UserError
 
 NEEDED_DISK = 2 * 10 ** 9
-"""Bytes that `make all` of one model may take with demo data; a whole dataset takes more, which its preprocess checks."""
+"""Bytes that `make all` of one model may take with demo data; for a whole dataset its preprocess checks."""
 ENVIRONMENT_DISK = 6 * 10 ** 9
 """Bytes of .venv with torch's CUDA packages, plus room to unpack."""
 
@@ -70,7 +70,8 @@ def python(pinned: bool = False) -> Iterator[Line]:
                    "give PYTHON=python3.11 (say)")
         return
     yield Line("ok", "Python", f"{version} ({where})") if sys.version_info >= (3, 8) else \
-        Line("MISSING", "Python", f"{version} ({where}), expected 3.8 or newer", "install it, give PYTHON=python3.11 (say)")
+        Line("MISSING", "Python", f"{version} ({where}), expected 3.8 or newer",
+             "install it, give PYTHON=python3.11 (say)")
 
 
 def packages(required: Path) -> Iterator[Line]:
@@ -105,7 +106,8 @@ def providers() -> Iterator[Line]:
         return
     there = onnxruntime.get_available_providers()
     devices = [name for name, (provider, _, _) in PROVIDERS.items() if provider in there]
-    yield Line("ok", "providers", f"onnxruntime {onnxruntime.__version__}: {', '.join(there)}; DEVICE={'|'.join(devices)}")
+    yield Line("ok", "providers",
+               f"onnxruntime {onnxruntime.__version__}: {', '.join(there)}; DEVICE={'|'.join(devices)}")
     if device not in PROVIDERS:
         yield Line("MISSING", "providers", f"DEVICE={device} is not known", f"one of {', '.join(PROVIDERS)}")
     elif device not in devices:
@@ -130,7 +132,8 @@ def cann(usual: Path = Path("/usr/local/Ascend/ascend-toolkit")) -> Iterator[Lin
     if place is None:
         yield Line("-", "CANN", "not found", advice)
         return
-    version = next((line.split("=", 1)[1].strip() for path in sorted(place.glob("*/*.info")) + sorted(place.glob("*.cfg"))
+    told = sorted(place.glob("*/*.info")) + sorted(place.glob("*.cfg"))
+    version = next((line.split("=", 1)[1].strip() for path in told
                     for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
                     if line.lower().startswith(("version=", "package_version="))), "version not said")
     yield Line("ok", "CANN", f"{version} in {place}")
@@ -149,7 +152,8 @@ def npu() -> Iterator[Line]:
         yield Line("-", "NPU", "npu-smi info names no chip", "see npu-smi info; give pth2om.sh --soc_version=")
         return
     yield Line("ok", "NPU", f"{', '.join(found)}: --soc_version={found[0]}")
-    tools = [name for name in (f"benchmark.{platform.machine()}", "benchmark", "msame", "ais_infer") if shutil.which(name)]
+    names = (f"benchmark.{platform.machine()}", "benchmark", "msame", "ais_infer")
+    tools = [name for name in names if shutil.which(name)]
     yield Line("ok", "tools", ", ".join(tools)) if tools else \
         Line("-", "tools", "benchmark, msame, ais_infer: none on PATH", "install ais_bench, or put them on PATH")
 
@@ -209,13 +213,16 @@ def weights(pth: str, folder: Path, model: str = "") -> Iterator[Line]:
         yield Line("MISSING", subject, f"PTH={pth}: no such file", "give the checkpoint's path")
         return
     published = files.read_json(folder / "facts.json")["weights"].get("sha256")
-    same = f", {'the published' if files.sha256(path) == published else 'not the published'} checkpoint" if published else ""
+    same = ""
+    if published:
+        same = f", {'the published' if files.sha256(path) == published else 'not the published'} checkpoint"
     yield Line("ok", subject, f"{pth}, {files.size(path.stat().st_size)}{same}")
 
 
 def machine(required: Path, need: int) -> Iterator[Line]:
     """What does not depend on a model."""
-    for check in (python(), packages(required), providers(), programs(), disk(required.parent, need), cann(), npu(), gpu()):
+    for check in (python(), packages(required), providers(), programs(), disk(required.parent, need), cann(), npu(),
+                  gpu()):
         yield from check
 
 
@@ -238,7 +245,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             lines += machine(required, NEEDED_DISK)
         else:  # `make` sets it up by itself, so its packages are not missing
             lines.append(Line("-", "environment", ".venv is not set up", "make setup; make all does it by itself"))
-            for check in (python(pinned=True), programs(), disk(required.parent, ENVIRONMENT_DISK), cann(), npu(), gpu()):
+            room = disk(required.parent, ENVIRONMENT_DISK)
+            for check in (python(pinned=True), programs(), room, cann(), npu(), gpu()):
                 lines += check
     if args.only != "machine":
         name = files.read_json(folder / "facts.json")["name"]

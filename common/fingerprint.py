@@ -83,7 +83,8 @@ def explain(stored: Mapping[str, Any], found: Mapping[str, Any]) -> Optional[str
     ratio = found["std"] / unit
     for factor in (255.0, 1 / 255):
         if abs(ratio / factor - 1) < 0.02:
-            return f"its values spread {ratio:.4g} times as wide: a division by 255 was {'lost' if factor > 1 else 'added'}"
+            what = "lost" if factor > 1 else "added"
+            return f"its values spread {ratio:.4g} times as wide: a division by 255 was {what}"
     same = abs(ratio - 1) < OVERALL and not off("mean")
     if same and "channel_means" in differing and not any(
             abs(ours - theirs) > OVERALL * unit for ours, theirs in zip(stored["channel_means"][::-1],
@@ -94,6 +95,8 @@ def explain(stored: Mapping[str, Any], found: Mapping[str, Any]) -> Optional[str
                 "means: another resize filter, or one without antialiasing")
     if abs(ratio - 1) < OVERALL and "mean" in differing:
         return f"its mean is {found['mean']:.4g}, it was {stored['mean']:.4g}: another mean is subtracted, or none"
+    if abs(ratio - 1) >= 0.02:
+        return f"its values spread {ratio:.4g} times as wide as they did"
     key = differing[0]
     return f"its {key.replace('_', ' ')} is {_short(found[key])}, it was {_short(stored[key])}"
 

@@ -24,6 +24,8 @@ def stamp(path: files.PathLike) -> Dict[str, int]:
 class Journal:
     """The finished samples of one stage: `finished[id]` is the record given to `add`.
 
+    existed: whether a run, of this recipe or another, left a journal here before.
+
     path: the JSON file that stands for the completed stage.
     recipe: all that the outputs depend on beside the samples (settings, checksums of code or model), as JSON
         values. Records made under another recipe are forgotten.
@@ -35,6 +37,7 @@ class Journal:
         self.finished: Dict[str, Dict[str, Any]] = {}
         self._partial = self.path.with_name(f".{self.path.stem}.partial.jsonl")
         self._file: Optional[IO[str]] = None
+        self.existed = self.path.exists() or self._partial.exists()
         self._load()
 
     def _load(self) -> None:
@@ -53,13 +56,14 @@ class Journal:
 
     def add(self, sample: str, record: Mapping[str, Any]) -> None:
         """Note `sample` as finished, after its files are in place."""
-        if self._file is None:
-            self._begin()
+        self.begin()
         self.finished[sample] = {"id": sample, **record}
         self._write(self.finished[sample])
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         """From here on the stage is not complete: the finished file goes, the list of parts begins."""
+        if self._file is not None:
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with files.atomic(self._partial) as temporary:
             self._file = open(temporary, "w", encoding="utf-8")

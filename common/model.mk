@@ -92,11 +92,11 @@ judged_later = rm -f $(1) && { $(2) || [[ -s $(1) ]]; }
 
 define stage_rules
 $(B)/.args/$(1): FORCE | $(B)/.args
-	$$(file >$$@.new,$$($(1)_CMD) LIMIT=$$(LIMIT) DEVICE=$$(DEVICE) THREADS=$$(THREADS)$(if $(filter export%,$(1)),$(SOURCE:%= SOURCE=%)))
+	@printf '%s\n' '$$(subst ','\'',$$($(1)_CMD) LIMIT=$$(LIMIT) DEVICE=$$(DEVICE) THREADS=$$(THREADS)$(if $(filter export%,$(1)),$(SOURCE:%= SOURCE=%)))' > $$@.new
 	@if cmp -s $$@.new $$@; then rm $$@.new; else mv $$@.new $$@; fi
 $(B)/$($(1)_OUT): $(B)/.args/$(1) $(addprefix $(B)/,$($(1)_NEED)) $(call sources,$($(1)_SRC)) | $(READY)
 	cd $(B) && $(if $(filter agreement,$(1)),$$(call judged_later,$(agreement_OUT),$$($(1)_CMD)),$$($(1)_CMD))
-	@touch $$@
+	@test -e $$@ || { echo "error: $(1) left no $$@" >&2; exit 1; }; touch $$@
 .PHONY: $(1)
 $(1): $(B)/$($(1)_OUT)
 endef
@@ -184,13 +184,14 @@ $(B)/report.json: $(foreach stage,$(STAGES),$(B)/$($(stage)_OUT)) $(B)/inputs.js
 $(B)/report.html: $(B)/report.json $(GALLERY) $(call sources,common/page.py common/page.css)
 	cd $(B) && $(PY) -m common.page report.json --output report.html
 
-readme: $(B)/report.json ## write the results of this run into results.json and README.md
-	$(PY) -m common.readme --report $(B)/report.json
+# DATA_NAME= what the tables call the dataset (default: its folder's name)
+readme: | $(READY) ## write the results of the run that is there into results.json and README.md
+	@$(PY) -m common.readme $(if $(wildcard $(B)/report.json),--report $(B)/report.json) --data "$(DATA_NAME)"
 
 selftest: $(READY) ## the whole way on two made-up samples and narrow seeded weights, in seconds
 	@rm -rf build_selftest
-	@$(MAKE) --no-print-directory -s report B=build_selftest DATASETS_PATH= PTH= SEEDED="$(SELFTEST)" LIMIT=2 ROUND=2 LOOP=2 \
-	    $(SELFTEST_ARGS) >build_selftest.log 2>&1 || { tail -n 25 build_selftest.log >&2; exit 1; }
+	@$(MAKE) --no-print-directory -s report B=build_selftest DATASETS_PATH= PTH= SEEDED="$(SELFTEST)" LIMIT=2 \
+	    ROUND=2 LOOP=2 $(SELFTEST_ARGS) >build_selftest.log 2>&1 || { tail -n 25 build_selftest.log >&2; exit 1; }
 	@$(PY) -m common.report show build_selftest/report.json
 	@rm -rf build_selftest build_selftest.log
 	@echo "$(NAME): selftest passed"

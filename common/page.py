@@ -1,8 +1,8 @@
 """The report as one HTML page that needs nothing else: `python3 -m common.page REPORT... --output HTML`.
 
 Beside each report may lie `gallery.json`, the model's pictures (`common.gallery`). The page holds them as data URIs and
-its charts as SVG; it has no script and fetches nothing. What the reference measured is drawn hollow and dashed, what was
-measured here is drawn full.
+its charts as SVG; it has no script and fetches nothing. What the reference measured is drawn hollow and dashed, what
+was measured here is drawn full.
 """
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ SIDES = (480, 360, 280, 200, 140, 96)
 """Longest side of a picture in pixels; the first with which the page keeps the limit is taken."""
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """Content-Security-Policy: a browser refuses what is not in the page itself."""
-NOTICE = ("Figures taken by ONNX Runtime are of this machine's processor: none is an NPU figure. Reference figures were "
-          "taken by others on the chips named, and each has a definition of its own.")
+NOTICE = ("Figures taken by ONNX Runtime are of this machine's processor: none is an NPU figure. Reference figures "
+          "were taken by others on the chips named, and each has a definition of its own.")
 
 
 def number(value: Optional[float], digits: int = 4) -> str:
@@ -202,8 +202,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]], numbers: Sequence[
 
 def card(name: str, figure: str, *notes: Any) -> Any:
     from dominate import tags
-    return tags.div(tags.div(name, cls="name"), tags.div(figure, cls="figure"), *[tags.p(note) for note in notes if note],
-                    cls="card")
+    return tags.div(tags.div(name, cls="name"), tags.div(figure, cls="figure"),
+                    *[tags.p(note) for note in notes if note], cls="card")
 
 
 def cards(one: Mapping[str, Any]) -> Any:
@@ -224,13 +224,13 @@ def cards(one: Mapping[str, Any]) -> Any:
             also = agreement.get("pictures")
             made.add(card(f"{name} against PyTorch, {agreement['samples']} samples",
                           f"cosine {agreement['cosine']:.6f}",
-                          f"the worst sample's; largest difference {number(agreement['max_abs'], 3)}, relative Euclidean "
-                          f"{agreement['relative_euclidean']:.1e}: {agreement['verdict']}",
+                          f"the worst sample's; largest difference {number(agreement['max_abs'], 3)}, relative "
+                          f"Euclidean {agreement['relative_euclidean']:.1e}: {agreement['verdict']}",
                           also and "as 8-bit pictures PSNR "
                           + ("infinite (equal)" if also["psnr"] is None else f"{also['psnr']:.2f} dB")
                           + f", SSIM {also['ssim']:.5f} in the worst",
-                          "classes" in agreement and f"same class in {agreement['classes']['equal_percent']:.4f} % of the "
-                          "pixels"))
+                          "classes" in agreement and f"same class in {agreement['classes']['equal_percent']:.4f} % of "
+                          "the pixels"))
     if run:
         compute = run["compute_ms"]
         made.add(card(f"device compute, batch {run['batch']}", f"{number(compute['median'])} ms",
@@ -244,10 +244,12 @@ def cards(one: Mapping[str, Any]) -> Any:
 
 
 def performance_table(one: Mapping[str, Any]) -> Any:
-    head = ("model", "batch", "warm-up", "runs", "mean ms", "median ms", "p99 ms", "samples/s", "end to end/s", "memory")
+    head = ("model", "batch", "warm-up", "runs", "mean ms", "median ms", "p99 ms", "samples/s", "end to end/s",
+            "memory")
     rows = [(run["model"], str(run["batch"]), str(run["warm_up_runs"]), str(run["compute_ms"]["count"]),
              *(number(run["compute_ms"][key]) for key in ("mean", "median", "p99")), number(run["samples_per_s"]),
-             number(run["end_to_end_samples_per_s"]), files.size(run["peak_memory_bytes"])) for run in one["performance"]]
+             number(run["end_to_end_samples_per_s"]), files.size(run["peak_memory_bytes"]))
+            for run in one["performance"]]
     return table(head, rows, range(1, 10))
 
 
@@ -256,7 +258,8 @@ def disk_table(one: Mapping[str, Any]) -> Any:
     listed = sorted(one["disk"], key=lambda entry: -entry["bytes"])
     large = [entry for entry in listed if entry["bytes"] >= 100_000]
     small = listed[len(large):]
-    rows = [(entry["path"], ", ".join(entry["stages"]), str(entry["files"]), files.size(entry["bytes"])) for entry in large]
+    rows = [(entry["path"], ", ".join(entry["stages"]), str(entry["files"]), files.size(entry["bytes"]))
+            for entry in large]
     if small:
         rows.append(("the rest", "", str(sum(entry["files"] for entry in small)),
                      files.size(sum(entry["bytes"] for entry in small))))
@@ -297,7 +300,8 @@ def section(one: Mapping[str, Any], folder: Path, side: int) -> Any:
     inputs = one["inputs"]
     made = tags.section(tags.h2(one["title"], " ", badge(one["verdict"])), id=one["model"])
     made.add(tags.p(tags.span("Data: ", cls="dim"), report.DATA.get(inputs["data"], inputs["data"]), ". ",
-                    tags.span("Weights: ", cls="dim"), report.WEIGHTS.get(inputs["checkpoint"], inputs["checkpoint"]), "."))
+                    tags.span("Weights: ", cls="dim"), report.WEIGHTS.get(
+                        inputs["checkpoint"], inputs["checkpoint"]), "."))
     made.add(cards(one))
     listed = folder / "gallery.json"
     if listed.is_file():
@@ -332,9 +336,12 @@ def summary(reports: Sequence[Mapping[str, Any]]) -> Any:
 
 def build(reports: Sequence[Tuple[Mapping[str, Any], Path]], side: int) -> str:
     """The whole page as text. reports: each with the folder it lies in; side: of the pictures, pixels."""
-    import dominate
-    from dominate import tags
-    from dominate.util import raw
+    try:
+        import dominate
+        from dominate import tags
+        from dominate.util import raw
+    except ImportError as error:
+        raise UserError(f"the page needs dominate, which cannot be imported ({error}): pip install dominate") from error
     ones = [one for one, _ in reports]
     verdict = report.overall(one["verdict"] for one in ones)
     title = "From PyTorch to Ascend NPUs: report" if len(ones) > 1 else f"{ones[0]['title']}: report"
@@ -362,7 +369,8 @@ def fitting(reports: Sequence[Tuple[Mapping[str, Any], Path]]) -> str:
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(prog="python3 -m common.page", description=__doc__.splitlines()[0])
-    parser.add_argument("reports", nargs="+", metavar="REPORT", help="report.json of a model; gallery.json lies beside it")
+    parser.add_argument("reports", nargs="+", metavar="REPORT",
+                        help="report.json of a model; gallery.json lies beside it")
     parser.add_argument("--output", required=True, metavar="HTML", help="file to write")
     args = parser.parse_args(argv)
     reports = [(files.read_json(path), Path(path).parent) for path in args.reports]

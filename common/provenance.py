@@ -3,17 +3,19 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-from common import engine, files
+from common import chip, engine, files
 
 PACKAGES = ("numpy", "pillow", "opencv-python-headless", "torch", "onnx", "onnxruntime", "onnxruntime-gpu",
             "onnxruntime-cann", "onnxsim")
+INTERPRETER = re.compile(r'"[^"]*/python[\d.]*"')
+"""The interpreter as make writes it, with its path."""
 
 
 def versions() -> Dict[str, str]:
@@ -47,9 +49,7 @@ def chips() -> List[str]:
     with suppress(OSError, subprocess.SubprocessError):
         if shutil.which("npu-smi"):
             listed = subprocess.run(["npu-smi", "info"], check=True, capture_output=True, text=True, timeout=30).stdout
-            rows = [[cell.split() for cell in line.strip("| \n").split("|")] for line in listed.splitlines()]
-            found += [f"Ascend {row[0][1]}" for row in rows if len(row) > 1 and len(row[0]) >= 2 and row[0][0].isdigit()
-                      and row[1] in (["OK"], ["Warning"], ["Alarm"], ["Critical"])]
+            found += chip.chips(listed)
     return found
 
 
@@ -57,7 +57,8 @@ def collection() -> Optional[str]:
     """The commit of this code, "-dirty" when files were changed since; None outside of git."""
     with suppress(OSError, subprocess.SubprocessError):
         return subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], check=True, timeout=30,
-                              cwd=Path(__file__).resolve().parent, capture_output=True, text=True).stdout.strip() or None
+                              cwd=Path(__file__).resolve().parent, capture_output=True,
+                              text=True).stdout.strip() or None
     return None
 
 
@@ -73,7 +74,7 @@ def commands(stages: Iterable[str], folder: files.PathLike) -> List[Dict[str, st
         path = Path(folder) / ".args" / stage
         if path.is_file():
             line = " ".join(path.read_text(encoding="utf-8").split())
-            found.append({"stage": stage, "command": line.replace(f'"{sys.executable}"', "python3")})
+            found.append({"stage": stage, "command": INTERPRETER.sub("python3", line)})
     return found
 
 
@@ -100,7 +101,7 @@ def disk(outputs: Sequence[Tuple[str, str]], folder: files.PathLike) -> List[Dic
 
 def gather(runs: Sequence[Mapping[str, Any]], outputs: Sequence[Tuple[str, str]],
            folder: files.PathLike = ".", checkpoint: str = "checkpoint.pth") -> Dict[str, Any]:
-    """The report's provenance, from the build folder. checkpoint: the file there (or a link) that the run started from."""
+    """The report's provenance, from the build folder. checkpoint: the file (or link) there that it started from."""
     folder = Path(folder)
     models = {run["provenance"]["model"]: run["provenance"]["model_sha256"] for run in runs}
     source = folder / checkpoint

@@ -38,7 +38,7 @@ def verdict(value: float, reference: float, tolerance: float) -> str:
 
 
 def published_counts(model: facts.Facts, accuracy: Mapping[str, Any], checkpoint_sha256: str) -> bool:
-    """Whether the published figure is the reference: the published checkpoint on as many samples as it was taken over."""
+    """Whether the published figure is the reference: the published checkpoint on as many samples as it had."""
     return checkpoint_sha256 == model.weights.get("sha256") and accuracy["samples"] == model.metric.samples
 
 
@@ -140,18 +140,21 @@ def lines(report: Mapping[str, Any]) -> List[str]:
                       f"{run['end_to_end_samples_per_s']:.4g} samples/s")
     if report["performance"]:
         result.append(f"            by {origin(report['performance'][0])}")
+    given: Dict[Tuple[str, ...], List[str]] = {}
     for entry in report["references"]:
         if entry["quantity"] == "throughput":
-            batch = f" batch {entry['batch']}" if entry["batch"] else ""
-            result.append(f"  reference {entry['device']}{batch}: {entry['value']:.6g} {entry['unit']} "
-                          f"({entry['definition']})")
+            batch = f"batch {entry['batch']}: " if entry["batch"] else ""
+            group = given.setdefault((entry["device"], entry["unit"], entry["definition"]), [])
+            group.append(f"{batch}{entry['value']:.6g}")
+    result += [f"  reference {device}, {', '.join(group)} {unit} ({definition})"
+               for (device, unit, definition), group in given.items()]
     return result
 
 
 def agreement_lines(name: str, agreement: Mapping[str, Any]) -> List[str]:
     """The agreement of ONNX or OM with PyTorch, and of their pictures or classes where the model compares those."""
-    result = [f"  agreement {name} against PyTorch over {agreement['samples']} samples: cosine {agreement['cosine']:.9f}, "
-              f"largest difference {agreement['max_abs']:.3g}: {agreement['verdict']}"]
+    result = [f"  agreement {name} against PyTorch over {agreement['samples']} samples: cosine "
+              f"{agreement['cosine']:.9f}, largest difference {agreement['max_abs']:.3g}: {agreement['verdict']}"]
     if "pictures" in agreement:  # where there is no true picture to measure accuracy against
         worst = agreement["pictures"]
         result.append("            as 8-bit pictures: PSNR " + ("infinite (equal)" if worst["psnr"] is None else

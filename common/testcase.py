@@ -1,4 +1,4 @@
-"""The last word of ModelZoo's self-test: `python3 -m common.testcase BUILD` judges what `make report.json` left there."""
+"""The last word of ModelZoo's self-test: `python3 -m common.testcase BUILD` judges the report.json there."""
 from __future__ import annotations
 
 import argparse
@@ -11,7 +11,7 @@ from common.errors import UserError
 
 
 def check(report: Mapping[str, Any]) -> List[str]:
-    """The self-test's findings: agreement with PyTorch, and each measured speed. Raises `UserError` where one is bad."""
+    """The findings: agreement with PyTorch, and each measured speed. Raises `UserError` where one is bad."""
     agreement = report["agreement"]
     if not agreement or agreement["verdict"] != "pass":
         raise UserError(f"{report['model']}: the outputs do not agree with PyTorch's: {agreement}")
@@ -20,8 +20,8 @@ def check(report: Mapping[str, Any]) -> List[str]:
         name, rate = run["model"], run["samples_per_s"]
         if not (math.isfinite(rate) and rate > 0):
             raise UserError(f"{report['model']}: {name} was not timed, {rate} samples/s")
-        lines.append(f"{name}, batch {run['batch']}: {rate:.4g} samples/s, {run['compute_ms']['mean']:.4g} ms mean device "
-                     f"compute, by {run['backend']}, {run['provider']}, {run['device']}")
+        lines.append(f"{name}, batch {run['batch']}: {rate:.4g} samples/s, {run['compute_ms']['mean']:.4g} ms mean "
+                     f"device compute, by {run['backend']}, {run['provider']}, {run['device']}")
     if not report["performance"]:
         raise UserError(f"{report['model']}: no run was timed")
     return lines

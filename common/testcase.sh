@@ -31,7 +31,10 @@ case ${1-} in
         echo "usage: bash test/offline_inference_testcase.sh"
         echo "Takes minutes. Ends in «Run testcase success!» (exit status 0) or «Run testcase failed!» (1)."
         exit 0 ;;
-    *) echo "error: unknown option $1; there is none but --help" >&2; exit 2 ;;
+    *)
+        echo "error: unknown option $1" >&2
+        echo "usage: bash test/offline_inference_testcase.sh" >&2
+        exit 2 ;;
 esac
 if (testcase_parts); then
     echo "Run testcase success!"

@@ -99,8 +99,8 @@ def _checkout(part: Path, url: str, commit: str, folders: Sequence[str]) -> None
                 ["origin", "+refs/heads/*:refs/fetched/*"]):  # old servers give no single commit: all of it then
         done = _git(part, "fetch", "--quiet", "--no-tags", *how)
         if done.returncode and not re.search(r"not our ref|unadvertised|unknown option|dumb http", done.stderr):
-            raise UserError(f"{shown}: cannot be fetched from: {_reason(done)}. Without a network, give UPSTREAM_URL= a "
-                            "clone on this machine or a mirror")
+            raise UserError(f"{shown}: cannot be fetched from: {_reason(done)}. Without a network, give UPSTREAM_URL= "
+                            "a clone on this machine or a mirror")
         if not done.returncode:
             break
     if done.returncode or _git(part, "cat-file", "-e", commit + "^{commit}").returncode:
@@ -169,8 +169,8 @@ def fill(theirs: "torch.nn.Module", ours: "torch.nn.Module") -> "torch.nn.Module
         theirs.load_state_dict(ours.state_dict(), strict=True)
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()]
-        raise UserError(f"the checkpoint does not fit the upstream's network, which has one width: {lines[-1]} Export it "
-                        "from the built-in network, without SOURCE=upstream") from error
+        raise UserError(f"the checkpoint does not fit the upstream's network, which has one width: {lines[-1]} "
+                        "Export it from the built-in network, without SOURCE=upstream") from error
     return theirs.eval()
 
 
@@ -211,7 +211,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True)
     fetcher = verbs.add_parser("fetch", help="fetch the pinned commit and apply the diffs")
     fetcher.add_argument("--model", default=".", help="the model's folder (default: here)")
-    fetcher.add_argument("--url", default="", help="a mirror's address or a clone's folder (default: the upstream's own)")
+    fetcher.add_argument("--url", default="", help="a mirror or a clone's folder (default: the upstream's own)")
     tracer = verbs.add_parser("trace", help="what an export with SOURCE=upstream starts; not for use by hand")
     tracer.add_argument("--model", required=True)
     tracer.add_argument("request")

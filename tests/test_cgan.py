@@ -430,8 +430,8 @@ def test_the_real_checkpoint_reads_as_pytorchs_and_every_readme_line_runs(projec
     """The README's commands, but those that need an NPU, a GPU or a dataset, in one bash, one after the other."""
     folder = project / "CGAN"
     shutil.copy(shared("weights", "CGAN_G.pth"), folder / "CGAN_G.pth")
-    blocks = re.findall(r"^```\n(.*?)^```$", (folder / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", (folder / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line for language, block in blocks if not language for line in block.splitlines()]
     foreign = ("atc ", "./msame ", "./benchmark", "bash test/perf_t4.sh", "make setup", "make classifier",
                "cp build/digit_classifier.npz")
     kept = [line for line in lines if not line.startswith(foreign)]

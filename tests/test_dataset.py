@@ -78,6 +78,19 @@ def test_too_little_disk_stops_preprocessing_before_the_first_file(tmp_path):
     assert not (tmp_path / "prep").exists()
 
 
+def test_a_folder_with_bin_files_of_somebody_else_is_refused_and_kept(tmp_path):
+    (tmp_path / "source.txt").write_text("x")
+    (tmp_path / "prep").mkdir()
+    (tmp_path / "prep/other.bin").write_bytes(b"precious")
+
+    def make(path):
+        return np.zeros(1, np.float32), {}
+    arguments = ([("a", [tmp_path / "source.txt"])], tmp_path / "prep", make, {}, 4)
+    with pytest.raises(UserError, match="other.bin: was not written by an earlier run"):
+        dataset.preprocess(*arguments, bins=".")
+    assert [path.name for path in (tmp_path / "prep").iterdir()] == ["other.bin"]
+
+
 SLOW = """
 import sys, time, numpy as np
 from pathlib import Path

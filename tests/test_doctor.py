@@ -58,7 +58,8 @@ def test_versions_compare_by_number(older, newer):
     assert doctor.numbers(older) < doctor.numbers(newer)
 
 
-@pytest.mark.parametrize("device, part", [("cuda", "pip install onnxruntime-gpu"), ("cann", "pip install onnxruntime-cann"),
+@pytest.mark.parametrize("device, part", [("cuda", "pip install onnxruntime-gpu"),
+                                          ("cann", "pip install onnxruntime-cann"),
                                           ("tpu", "one of cpu, cuda, tensorrt, cann")])
 def test_a_device_without_its_provider_is_missing(copy, run, device, part):
     import onnxruntime
@@ -107,7 +108,8 @@ def test_the_checkpoint_is_held_to_the_published_one(copy, run, tmp_path):
     facts = json.loads((copy / "facts.json").read_text())
     facts["weights"]["sha256"] = "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5"
     (copy / "facts.json").write_text(json.dumps(facts))
-    assert lines(run("-m", "common.doctor", "--pth", "x.pt", cwd=copy), "weights")[0].endswith(", the published checkpoint")
+    line, = lines(run("-m", "common.doctor", "--pth", "x.pt", cwd=copy), "weights")
+    assert line.endswith(", the published checkpoint")
     assert run("-m", "common.doctor", "--pth", "gone.pt", cwd=copy).returncode == 1
 
 
@@ -120,7 +122,7 @@ def test_make_doctor_for_one_model_and_for_all():
     clean = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
     one = subprocess.run(["make", "-C", "EDSR", "doctor"], cwd=ROOT, capture_output=True, text=True, env=clean)
     assert one.returncode == 0 and "`make all` has what it needs" in one.stdout, one.stdout + one.stderr
-    every = subprocess.run(["make", "doctor", "MODELS=EDSR", "EDSR_DATASETS_PATH=/nowhere"], cwd=ROOT, capture_output=True,
-                           text=True, env=clean)
+    every = subprocess.run(["make", "doctor", "MODELS=EDSR", "EDSR_DATASETS_PATH=/nowhere"], cwd=ROOT,
+                           capture_output=True, text=True, env=clean)
     assert every.returncode == 2 and "EDSR data" in every.stdout and "/nowhere: no such folder" in every.stdout
     assert every.stdout.count("providers ") == 1

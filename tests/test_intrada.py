@@ -1,8 +1,10 @@
 """IntraDA's scripts, on pictures made here, on the shared real ones and on the shared known answers."""
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ import intrada_pth2onnx
 import lay_out_cityscapes
 from common import cityscapes
 from common.errors import UserError
-from conftest import ROOT, one_line_error, shared
+from conftest import ROOT, environment, one_line_error, shared
 
 INTRADA = ROOT / "IntraDA"
 STEMS = ("aachen_000000_000019", "bochum_000000_000313")
@@ -152,9 +154,20 @@ def test_of_equal_scores_the_first_class_is_taken():
     assert (intrada_postprocess.segment(np.ones((19, 3, 3), np.float32), 5, 5) == 0).all()
 
 
-def test_miou_of_the_made_up_outputs_equals_the_known_answer(tmp_path, run, golden_outputs):
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """IntraDA's part of the shared made-up outputs, with their own seed."""
+    spec = importlib.util.spec_from_file_location("make_outputs", shared("golden", "make_outputs.py"))
+    make_outputs = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_outputs)
+    folder = tmp_path_factory.mktemp("made up")
+    make_outputs.intrada(shared("data"), folder, np.random.default_rng(100))  # its second model, seeds from 99
+    return folder
+
+
+def test_miou_of_the_made_up_outputs_equals_the_known_answer(tmp_path, run, made_up):
     expected = json.loads(shared("golden", "expected.json").read_text())["postprocess"]["IntraDA"]["mIoU_percent"]
-    result = run(INTRADA / "intrada_postprocess.py", golden_outputs / "intrada", golden_outputs / "intrada/result",
+    result = run(INTRADA / "intrada_postprocess.py", made_up, made_up / "result",
                  tmp_path / "out", "--accuracy", tmp_path / "accuracy.json")
     assert result.returncode == 0, result.stderr
     found = json.loads((tmp_path / "out/result.json").read_text())
@@ -312,9 +325,13 @@ def test_layout_is_the_official_one(plain, run, flags, link):
 
 def test_copies_in_place_of_links_leave_the_sources_alone(plain, run):
     run(INTRADA / "lay_out_cityscapes.py", "plain", "set", cwd=plain)
+    left = plain / "set/leftImg8bit/val/aachen/.aachen_000000_000019_leftImg8bit.part.png"  # by a run that was killed
+    left.symlink_to(plain / "plain/train_label/aachen_000000_000019_gtFine_labelIds.png")
     assert run(INTRADA / "lay_out_cityscapes.py", "plain", "set", "--copy", cwd=plain).returncode == 0
     source = plain / "plain/train_img/aachen_000000_000019_leftImg8bit.png"
     assert source.read_text() == "train_img/aachen_000000_000019_leftImg8bit.png" and not source.is_symlink()
+    label = plain / "plain/train_label/aachen_000000_000019_gtFine_labelIds.png"
+    assert label.read_text() == "train_label/aachen_000000_000019_gtFine_labelIds.png"
     assert not any(path.is_symlink() for path in (plain / "set").rglob("*"))
 
 
@@ -457,3 +474,39 @@ def test_a_batch_of_four_with_a_partial_last_batch_gives_the_results_of_batch_on
     for stem in first:
         one, four = (common_dataset.read_bin(found[stem][0], (19, 65, 129)) for found in (first, second))
         assert np.abs(one - four).max() <= 1e-5 * np.abs(one).max()
+
+
+@pytest.mark.full
+def test_make_goes_the_whole_way_then_does_nothing_then_only_what_follows(dataset, exported, tmp_path_factory):
+    from test_make import copy_project, make, ran
+    project = copy_project(tmp_path_factory.mktemp("a folder"))
+    (dataset / "my data").mkdir()
+    (dataset / "data").rename(dataset / "my data/cityscapes")
+    arguments = (f"DATASETS_PATH={dataset / 'my data'}", f"PTH={exported / 'x.pth'}", "ROUND=1", "LOOP=1", "BATCHES=1 4")
+    first = make(project, "-C", "IntraDA", "all", *arguments)
+    assert first.returncode == 0, first.stdout[-2000:] + first.stderr
+    assert "over 2 samples" in first.stdout and "same class in 100.0000 % of the pixels" in first.stdout
+    report = json.loads((project / "IntraDA/build/report.json").read_text())
+    assert report["verdict"] == "pass" and report["accuracy"]["samples"] == 2
+    assert report["accuracy"]["value"] == pytest.approx(report["accuracy"]["reference"], abs=0.01)
+    assert (project / f"IntraDA/build/labels/{STEMS[0]}_leftImg8bit_color.png").is_file()
+    assert ran(make(project, "-C", "IntraDA", "all", *arguments)) == []
+    (dataset / f"my data/cityscapes/gtFine/val/aachen/{STEMS[0]}_gtFine_labelIds.png").touch()
+    assert set(ran(make(project, "-C", "IntraDA", "all", *arguments))) - {"common.page"} == {"intrada_postprocess.py"}
+    assert "over 1 samples" in make(project, "-C", "IntraDA", "all", *arguments, "LIMIT=1").stdout
+    sweep = make(project, "-C", "IntraDA", "sweep", *arguments)
+    assert sweep.returncode == 0 and "28.79" in sweep.stdout and "no NPU figure" in sweep.stdout
+    assert ran(make(project, "-C", "IntraDA", "sweep", *arguments)) in ([], ["common.sweep"])
+
+
+@pytest.mark.full
+def test_eval_acc_perf_runs_the_whole_way_on_data_and_in_a_folder_with_spaces(dataset, exported, tmp_path_factory):
+    from test_make import copy_project
+    project = copy_project(tmp_path_factory.mktemp("a clone"))
+    data = (dataset / "data").rename(dataset / "my data")
+    result = subprocess.run(["bash", str(project / "IntraDA/test/eval_acc_perf.sh"), f"--datasets_path={data}",
+                             f"--pth={exported / 'x.pth'}", "--loop=1", "--batch_sizes=1 4", "--batch_size=4"],
+                            cwd=exported, capture_output=True, text=True, env=environment(), timeout=900)
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr
+    assert "mIoU over 2 images" in result.stdout and "reference 310P" in result.stdout
+    assert "(PyTorch on the same samples with the same checkpoint): pass" in result.stdout

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -33,7 +34,7 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 
 def ran(result: subprocess.CompletedProcess) -> list:
-    """The scripts and modules that make ran, in order, without the report's."""
+    """The scripts and modules that make ran, in order, without the report's and its page's."""
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr
     found = []
     for line in result.stdout.splitlines():
@@ -42,7 +43,7 @@ def ran(result: subprocess.CompletedProcess) -> list:
         words = line.split()
         name = next((word for word in words if word.endswith(".py")), None) or words[words.index("-m") + 1]
         found.append(name.replace("../", ""))
-    return [name for name in found if name != "common.report"]
+    return [name for name in found if name not in ("common.report", "common.page") and not name.endswith("_gallery.py")]
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,13 @@ def test_bare_make_prints_help(project):
         assert result.returncode == 0, result.stderr
         assert "  all " in result.stdout and "whole way" in result.stdout
         assert not (folder / "build").exists()
+
+
+def test_a_dry_run_on_a_fresh_folder_prints_the_lines_and_makes_nothing(project):
+    result = make(project, "-n", "-C", "EDSR", "all")
+    assert result.returncode == 0, result.stderr
+    assert "edsr_pth2onnx.py --pth checkpoint.pth" in result.stdout and "common.benchmark" in result.stdout
+    assert not (project / "EDSR/build/prep").exists()
 
 
 def test_an_unknown_model_is_refused(project):

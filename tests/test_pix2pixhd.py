@@ -607,6 +607,30 @@ def test_make_goes_the_whole_way_in_a_copied_folder_with_both_inputs(tmp_path):
 
 
 @pytest.mark.full
+def test_every_readme_line_runs_as_printed(tmp_path):
+    """The README's commands, but make's and those that need an NPU, a GPU or the network, in one bash, in order."""
+    data, folder = shared("data", "cityscapes"), tmp_path / "Pix2pixHD"
+    shutil.copytree(MODEL, folder, ignore=shutil.ignore_patterns("build", "common", "result", "prep", "__pycache__"))
+    (folder / "common").symlink_to(ROOT / "common")
+    city = folder / "gtFine/test/frankfurt"
+    city.mkdir(parents=True)
+    for path in data.glob("test_*/frankfurt_000000_000576_*.png"):
+        (city / path.name).symlink_to(path)
+    (folder / "checkpoints/label2city_1024p").mkdir(parents=True)
+    save(folder / "checkpoints/label2city_1024p")
+    blocks = re.findall(r"^```\n(.*?)^```$", (folder / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    elsewhere = ("make ", "./benchmark", "atc ", "git ", "patch ", "bash test/perf_t4.sh")
+    lines = [line for block in blocks for line in block.splitlines() if not line.startswith(elsewhere)]
+    assert len(lines) == 16
+    path = f"{Path(sys.executable).parent}:{environment()['PATH']}"
+    result = subprocess.run(["bash", "-e", "-c", "\n".join(lines)], cwd=folder, capture_output=True, text=True,
+                            env=environment(PATH=path), timeout=900)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr
+    assert (folder / "pictures/frankfurt_000000_000576_gtFine_labelIds_1generated.jpg").stat().st_size > 0
+    assert json.loads((folder / "result/agreement.json").read_text())["verdict"] == "pass"
+
+
+@pytest.mark.full
 def test_ten_pictures_of_the_full_width_are_the_same_from_both_inputs(tmp_path, run):
     data = shared("data", "cityscapes")
     seed = run("-m", "common.seed", "--model", MODEL, "--output", tmp_path / "latest_net_G.pth", cwd=MODEL)

@@ -31,6 +31,19 @@ def test_the_files_are_laid_out_named_and_stored_as_the_dataset_s(tmp_path, monk
         assert image.mode == "L"
 
 
+def test_a_file_depends_on_the_seed_and_its_number_alone(tmp_path, monkeypatch):
+    def street(generator):
+        value = generator.integers(0, 256, (1, 1, 3), np.uint8)
+        return value, value[..., 0], value[..., 0].astype(np.uint16)
+    monkeypatch.setattr(streets, "street", street)
+    for folder, count, seed in (("a", 1, 5), ("b", 2, 5), ("c", 2, 6)):
+        streets.write(tmp_path / folder, count, seed)
+    pixels = {str(path.relative_to(tmp_path))[:1] + path.name[5:11]: np.asarray(Image.open(path)).ravel().tolist()
+              for path in tmp_path.rglob("*_leftImg8bit.png")}
+    assert pixels["a000000"] == pixels["b000000"]
+    assert len({tuple(pixels[name]) for name in ("b000000", "b000001", "c000000", "c000001")}) == 4
+
+
 def test_sizes_and_types_are_the_dataset_s(drawn):
     for photo, labels, instances in drawn:
         assert (photo.shape, photo.dtype) == ((1024, 2048, 3), np.uint8)

@@ -181,7 +181,8 @@ def test_nested_unet_upstream_reads_the_id_lists_of_the_dataset_before_those_bes
     for name in ("train_ids.txt", "val_ids.txt"):
         (folder / name).write_text("c3\n")
     program = "import json, sys, utils\nprint(json.dumps([utils.read_ids('nuclei', name) for name in sys.argv[1:]]))"
-    assert json.loads(python("UNetPlusPlus", folder, ["-c", program], "train_ids.txt", "val_ids.txt")) == [["a1", "b2"], ["c3"]]
+    printed = python("UNetPlusPlus", folder, ["-c", program], "train_ids.txt", "val_ids.txt")
+    assert json.loads(printed) == [["a1", "b2"], ["c3"]]
     for script, count in (("train.py", 2), ("val.py", 1)):
         text = (folder / script).read_text()
         assert "train_test_split" not in text and text.count("read_ids(") == count
@@ -232,14 +233,14 @@ def test_pix2pixhd_upstream_prints_the_time_after_each_image_and_their_mean_with
 
 @pytest.fixture
 def model_folder(tmp_path: Path) -> Callable[[str], Path]:
-    """`model_folder(model)` is a copy of a model's folder whose upstream is UPSTREAMS' clone, at the commit it holds."""
+    """`model_folder(model)` copies a model's folder; its upstream is UPSTREAMS' clone, at the commit it holds."""
     def copy(model: str) -> Path:
         source = Path(os.environ["UPSTREAMS"]) / model
         head = subprocess.run(["git", "-C", str(source), "rev-parse", "HEAD"], capture_output=True, text=True)
         if head.returncode:
             pytest.skip(f"{source} is no git repository")
         folder = tmp_path / model
-        shutil.copytree(ROOT / model, folder, ignore=shutil.ignore_patterns("build*", "common", "__pycache__", "*.onnx"))
+        shutil.copytree(ROOT / model, folder, ignore=shutil.ignore_patterns("build*", "common", "__pycache__"))
         facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
         facts["upstream"]["commit"] = head.stdout.strip()
         (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")

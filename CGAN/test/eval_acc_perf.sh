@@ -36,6 +36,7 @@ bash test/pth2om.sh --pth="$pth" --width="$width"
 [[ -s $model ]] || { echo "error: $model is missing; CANN's atc makes it (test/pth2om.sh)" >&2; exit 1; }
 
 echo "== preprocess =="
+python3 -m common.fingerprint check # stops when preprocessing is no longer what the model expects
 python3 CGAN_preprocess.py --save_path prep --seed "$seed" --pth_path "$pth"
 python3 gen_dataset_info.py --dataset_bin prep --info_name CGAN_bin.info --width "$width" --height 100
 

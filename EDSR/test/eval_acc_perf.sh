@@ -42,6 +42,7 @@ bash test/pth2om.sh --pth="$pth" --size="$size"
 [[ -s $model ]] || { echo "error: $model is missing; CANN's atc makes it (test/pth2om.sh)" >&2; exit 1; }
 
 echo "== preprocess =="
+python3 -m common.fingerprint check # stops when preprocessing is no longer what the model expects
 rm -rf prep result/dumpOutput_device0 # the tool does not clear an earlier run's results
 python3 edsr_preprocess.py -s "$data/LR" -d prep --size "$size"
 python3 get_info.py bin prep/bin edsr_bin.info "$size" "$size"

@@ -62,6 +62,7 @@ for batch in $all; do
 done
 
 echo "== preprocess =="
+python3 -m common.fingerprint check # stops when preprocessing is no longer what the model expects
 rm -rf prep result/dumpOutput_device0 result/pure_bs* # the tools do not clear an earlier run's results, or refuse them
 mkdir -p result
 python3 intrada_preprocess.py "$data" prep

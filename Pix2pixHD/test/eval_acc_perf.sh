@@ -39,6 +39,7 @@ if [[ $MODEL_SUFFIX == om ]]; then model=${model}_bs1.om; else model=$model.onnx
 [[ -s $model ]] || { echo "error: $model is missing; CANN's atc makes it (test/pth2om.sh)" >&2; exit 1; }
 
 echo "== preprocess =="
+python3 -m common.fingerprint check # stops when preprocessing is no longer what the model expects
 rm -rf prep result/dumpOutput_device0 # the tool does not clear an earlier run's results
 python3 pix2pixhd_preprocess.py "$datasets_path" prep --input "$input"
 python3 get_info.py bin prep pix2pixhd.info 2048 1024

@@ -60,6 +60,7 @@ for batch in 1 4 8 16 32; do
 done
 
 echo "== preprocess =="
+python3 -m common.fingerprint check # stops when preprocessing is no longer what the model expects
 rm -rf prep result/bs* result/pure_bs* # a tool may refuse an existing folder, or leave old results in it
 mkdir -p result
 python3 preprocess_nested_unet.py "$data/images" prep "$ids"

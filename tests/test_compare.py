@@ -1,0 +1,158 @@
+"""`make compare`: one table of the backends on the same samples."""
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common import accuracy, agreement, compare, facts
+from conftest import ROOT, environment
+
+RUN = {"provenance": {"backend": "onnxruntime", "version": "1.24.4", "provider": "CPUExecutionProvider",
+                      "device": "a CPU"}}
+
+
+def results(folder: Path, *values: np.ndarray) -> Path:
+    folder.mkdir(parents=True)
+    for number, value in enumerate(values):
+        value.tofile(folder / f"s{number}_1.bin")
+    return folder
+
+
+def left(build: Path, name: str, found: dict, metric: float) -> None:
+    """What `make compare` leaves for one backend."""
+    (build / f"compare/{name}/results").mkdir(parents=True, exist_ok=True)
+    (build / f"compare/{name}/agreement.json").write_text(json.dumps(found))
+    (build / f"compare/{name}/accuracy.json").write_text(json.dumps({"value": metric}))
+
+
+@pytest.fixture
+def build(tmp_path) -> Path:
+    """A build folder with PyTorch's, ONNX's and OM's figures over seven samples; OM misses a threshold in one."""
+    generator = np.random.default_rng(0)
+    truth = [generator.normal(size=100).astype(np.float32) for _ in range(7)]
+    expected = results(tmp_path / "pytorch/result", *truth)
+    onnx = results(tmp_path / "onnx", *[value + np.float32(1e-6) for value in truth])
+    om = results(tmp_path / "om", *[value * np.float32(1.1 if number == 3 else 1.001)
+                                    for number, value in enumerate(truth)])
+    left(tmp_path, "ONNX", agreement.compare_folders(onnx, expected), 0)
+    left(tmp_path, "OM", agreement.compare_folders(om, expected), 34.25)
+    (tmp_path / "accuracy.json").write_text(json.dumps({"value": 34.5}))
+    (tmp_path / "pytorch/accuracy.json").write_text(json.dumps({"value": 34.75}))
+    (tmp_path / "inputs.json").write_text(json.dumps({"data": "x", "checkpoint": "y.pt"}))
+    (tmp_path / "run.json").write_text(json.dumps(RUN))
+    return tmp_path
+
+
+def test_each_backend_has_a_column_with_metric_differences_thresholds_and_verdict(build, run):
+    result = run("-m", "common.compare", "--model", ROOT / "EDSR", "--run", "run.json", cwd=build)
+    assert result.returncode == 1, result.stderr  # OM misses a threshold
+    rows = {re.split(r"  +", line)[0]: re.split(r"  +", line)[1:] for line in result.stdout.splitlines()[2:7]}
+    assert re.split(r"  +", result.stdout.splitlines()[1].strip()) == ["PyTorch", "ONNX", "OM", "threshold"]
+    assert rows["PSNR, dB"][:3] == ["34.7500", "34.5000", "34.2500"]
+    assert rows["cosine, lowest"][3] == "at least 0.99"
+    assert float(rows["relative Euclidean distance, largest"][2]) == pytest.approx(0.1, rel=1e-3)
+    assert rows["relative Euclidean distance, largest"][3] == "at most 0.05"
+    assert rows["verdict"] == ["-", "pass", "fail"]
+    assert "7 samples" in result.stdout and "never trained" not in result.stdout
+    written = json.loads((build / "compare.json").read_text())
+    assert [column["backend"] for column in written["columns"]] == ["ONNX", "OM"] and written["verdict"] == "fail"
+
+
+def test_the_five_worst_samples_of_each_backend_are_named_worst_first(build, run):
+    text = run("-m", "common.compare", "--model", ROOT / "EDSR", "--run", "run.json", cwd=build).stdout
+    listed = text[text.index("\nOM: "):].splitlines()[2:]
+    assert len(listed) == 5
+    found = agreement.compare_folders(build / "om", build / "pytorch/result")["worst"]
+    assert [line.split(":")[0].strip() for line in listed] == [row["file"] for row in found]
+
+
+def test_figures_are_those_of_their_definitions(build):
+    found = agreement.compare_folders(build / "om", build / "pytorch/result")
+    ours, theirs = [np.fromfile(build / folder / "s3_1.bin", np.float32).astype(float)
+                    for folder in ("om", "pytorch/result")]
+    assert found["relative_euclidean"] == pytest.approx(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
+    each = [np.abs(np.fromfile(build / "om" / f"s{number}_1.bin", np.float32)
+                   - np.fromfile(build / "pytorch/result" / f"s{number}_1.bin", np.float32)).max()
+            for number in range(7)]
+    assert found["max_abs"] == pytest.approx(max(each), rel=1e-6)
+
+
+def test_an_om_that_writes_float16_is_compared_too(tmp_path):
+    value = np.linspace(-2, 2, 50, dtype=np.float32)
+    om = results(tmp_path / "om", value.astype(np.float16))
+    found = agreement.compare_folders(om, results(tmp_path / "p", value))
+    assert found["verdict"] == "pass" and found["max_abs"] == pytest.approx(
+        accuracy.difference(value.astype(np.float16), value)["max_abs"])
+
+
+def test_onnx_on_a_gpu_is_named_and_seeded_weights_claim_no_accuracy(build):
+    (build / "inputs.json").write_text(json.dumps({"data": "demo", "checkpoint": "seeded"}))
+    shutil.rmtree(build / "compare/OM")
+    gpu = {"provenance": {**RUN["provenance"], "provider": "CUDAExecutionProvider", "device": "Tesla T4"}}
+    text = "\n".join(compare.lines(compare.compare(facts.load(ROOT / "EDSR"), build, gpu)))
+    assert "ONNX, Tesla T4" in text and "CUDAExecutionProvider" in text and "never trained" in text
+
+
+@pytest.fixture(scope="module")
+def edsr(tmp_path_factory) -> Path:
+    """A copy of EDSR's folder after `make compare` with a narrow network on two small pictures."""
+    from PIL import Image
+    folder = tmp_path_factory.mktemp("my models") / "EDSR"
+    shutil.copytree(ROOT / "EDSR", folder, symlinks=True, ignore=shutil.ignore_patterns("build*", "common"))
+    for name, size in (("HR", 48), ("LR", 24)):
+        (folder / "data" / name).mkdir(parents=True)
+        for stem in ("a", "b"):
+            pixels = np.random.default_rng(ord(stem) + size).integers(0, 256, (size, size, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / f"data/{name}/{stem}.png")
+    result = make(folder)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder
+
+
+def make(folder: Path, *more: str) -> subprocess.CompletedProcess:
+    clean = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
+    return subprocess.run(["make", "compare", "DATASETS_PATH=data", "SEEDED=blocks=1 features=8",
+                           f"PYTHON={sys.executable}", *more], cwd=folder, capture_output=True, text=True, env=clean)
+
+
+def test_make_compare_takes_up_result_folders_of_the_real_tools(edsr):
+    from_tool = edsr / "from the NPU"  # as ais_bench names them: counted from 0
+    from_tool.mkdir(exist_ok=True)
+    for path in (edsr / "build/pytorch/result").glob("*_1.bin"):
+        rounded = np.fromfile(path, np.float32).astype(np.float16).astype(np.float32)
+        rounded.tofile(from_tool / path.name.replace("_1.", "_0."))
+    result = make(edsr, f"OM_RESULT={from_tool}", "GPU_RESULT=from the NPU")
+    assert result.returncode == 0, result.stdout + result.stderr
+    table = result.stdout[result.stdout.index("the same 2 samples"):].splitlines()
+    assert table[1].split() == ["PyTorch", "ONNX", "OM", "GPU", "threshold"]
+    assert table[2].startswith("PSNR, dB") and len(table[2].split()) == 6
+    written = json.loads((edsr / "build/compare.json").read_text())
+    assert written["columns"][1]["agreement"]["max_abs"] > written["columns"][0]["agreement"]["max_abs"]
+    assert written["columns"][1]["accuracy"] == written["columns"][2]["accuracy"] != written["pytorch"]
+
+
+def test_make_compare_with_results_far_off_fails_with_the_table(edsr, tmp_path):
+    for path in (edsr / "build/pytorch/result").glob("*_1.bin"):
+        (np.fromfile(path, np.float32) * np.float32(1.2)).tofile(tmp_path / path.name)
+    result = make(edsr, f"OM_RESULT={tmp_path}")
+    assert result.returncode and re.search(r"verdict +- +pass +fail", result.stdout), result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("break_it, part", [
+    (lambda folder: shutil.rmtree(folder), "expected a folder with result .bin files there, found nothing"),
+    (lambda folder: (folder / "a_1.bin").unlink(), "no result for a"),
+    (lambda folder: (folder / "a_1.bin").write_bytes(b"\0" * 10), "a_1.bin: expected"),
+    (lambda folder: np.full(3 * 48 * 48, np.nan, np.float32).tofile(folder / "a_1.bin"), "NaN")])
+def test_a_result_folder_that_does_not_fit_is_one_line(edsr, tmp_path, break_it, part):
+    shutil.copytree(edsr / "build/pytorch/result", tmp_path / "r")
+    break_it(tmp_path / "r")
+    result = make(edsr, f"OM_RESULT={tmp_path / 'r'}")
+    errors = [line for line in result.stderr.splitlines() if not line.startswith("make")]
+    assert result.returncode and len(errors) == 1 and part in errors[0], result.stderr

@@ -1,0 +1,107 @@
+"""The models' gallery scripts: which pictures they pick, and what they draw."""
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common import cityscapes, gallery
+from conftest import ROOT, one_line_error
+
+import CGAN_gallery
+import edsr_gallery
+import intrada_gallery
+import nested_unet_gallery
+import pix2pixhd_gallery
+
+
+def picture(seed, height=64, width=80):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("*/*_gallery.py")), ids=lambda path: path.name)
+def test_help_without_torch(path, run):
+    result = run("-X", "importtime", path, "--help")
+    assert result.returncode == 0 and "usage:" in result.stdout and "torch" not in result.stderr
+
+
+def test_edsr_panels_show_the_same_piece_of_each_picture():
+    truth = picture(1, 80, 120)
+    low = np.asarray(Image.fromarray(truth).resize((60, 40), Image.BICUBIC))
+    found = truth.copy()
+    made = edsr_gallery.row("x", 40.0, low, found, truth, 2, 6)
+    panels = {panel.label: panel for panel in made.panels}
+    assert (panels["EDSR"].pixels == panels["truth"].pixels).all() and panels["EDSR"].value == 40.0
+    assert panels["EDSR"].pixels.shape == panels["bicubic"].pixels.shape == (240, 240, 3)
+    assert not (panels["bicubic"].pixels == panels["truth"].pixels).all()
+    large = np.asarray(Image.fromarray(low).resize((120, 80), Image.BICUBIC), float)[8:-8, 8:-8]
+    expected = -10 * np.log10((((np.clip(np.round(large), 0, 255) - truth[8:-8, 8:-8]) / 255) ** 2).mean())
+    assert panels["bicubic"].value == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["0801x2_1.bin", "0801x2_output_0.bin", "0801x2_0.bin"])
+def test_edsr_reads_the_stem_off_any_tools_result_name(name):
+    assert edsr_gallery.stem_of(name) == "0801x2"
+
+
+def test_edsr_script_shows_the_worst_first(tmp_path, run):
+    for folder in ("HR", "LR", "save"):
+        (tmp_path / folder).mkdir()
+    for number in range(3):
+        truth = Image.fromarray(picture(number))
+        truth.save(tmp_path / f"HR/{number}.png")
+        truth.save(tmp_path / f"save/{number}x2.png")
+        truth.resize((40, 32), Image.BICUBIC).save(tmp_path / f"LR/{number}x2.png")
+    rows = [{"sample": f"{number}x2_1.bin", "value": 30.0 + place} for place, number in enumerate((2, 0, 1))]
+    (tmp_path / "accuracy.json").write_text(json.dumps({"rows": rows}))
+    arguments = ("--accuracy", "accuracy.json", "--save", "save", "--LR", "LR", "--HR", "HR")
+    result = run(ROOT / "EDSR/edsr_gallery.py", *arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    shown = json.loads((tmp_path / "gallery.json").read_text())
+    assert [row["sample"] for row in shown["rows"]] == ["2x2", "0x2", "1x2"]
+    assert all((tmp_path / panel["image"]).is_file() for row in shown["rows"] for panel in row["panels"])
+    (tmp_path / "save/0x2.png").unlink()
+    one_line_error(run(ROOT / "EDSR/edsr_gallery.py", *arguments, cwd=tmp_path), "0x2.png: no such file")
+
+
+def test_unet_overlay_colours_hits_additions_and_misses():
+    found, truth = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
+    found[0, :2], truth[0, 1:3] = True, True
+    drawn = nested_unet_gallery.overlay(np.full((4, 4, 3), 100, np.uint8), found, truth).astype(int)
+    assert drawn[0, 1].argmax() == 1 and drawn[0, 0].argmax() == 0 and drawn[0, 2].argmax() == 2
+    assert len(set(drawn[3, 3])) == 1
+    panels = nested_unet_gallery.row("x", 0.5, picture(0, 10, 10), found, truth).panels
+    assert [panel.pixels.shape[:2] for panel in panels] == [(8, 8)] * 4
+    assert set(np.unique(panels[1].pixels)) == {0, 255}
+
+
+def test_cgan_frames_the_digits_that_were_misread():
+    rows = [{"sample": "row 10, digit 3, read as 5", "value": 0.0},
+            {"sample": "row 1, digit 0, read as 0", "value": 100.0}]
+    assert CGAN_gallery.misread(rows) == [(9, 3)]
+    plain = np.zeros((280, 280, 3), np.uint8)
+    drawn = CGAN_gallery.marked(plain, [(9, 3)], 28)
+    ys, xs = np.nonzero(drawn.any(2))
+    assert drawn.shape == (560, 560, 3)
+    assert (ys.min() // 56, ys.max() // 56, xs.min() // 56, xs.max() // 56) == (9, 9, 3, 3)
+
+
+def test_intrada_panels_keep_the_palettes_colours_when_shrunk():
+    train_ids = np.random.default_rng(0).choice([0, 13, 255], (1024, 2048)).astype(np.uint8)
+    drawn = cityscapes.colours(train_ids)
+    made = intrada_gallery.row("x", 1.0, picture(0, 1024, 2048), drawn, drawn)
+    assert [panel.pixels.shape for panel in made.panels] == [(240, 480, 3)] * 3
+    colours = {tuple(colour) for colour in made.panels[2].pixels.reshape(-1, 3)}
+    assert colours == {(128, 64, 128), (0, 0, 142), (0, 0, 0)}
+
+
+def test_pix2pixhd_shows_a_photo_where_there_is_one():
+    labels, made = np.full((64, 80), 7, np.uint8), picture(0)
+    panels = pix2pixhd_gallery.row("x", labels, made, None).panels
+    assert [panel.label for panel in panels] == ["labels", "picture made"]
+    panels = pix2pixhd_gallery.row("x", labels, made, made).panels
+    assert panels[2].label == "photo of the scene, SSIM 1.000"
+    assert tuple(panels[0].pixels[0, 0]) == (128, 64, 128)
+    assert isinstance(panels[0], gallery.Panel)

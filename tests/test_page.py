@@ -1,0 +1,225 @@
+"""The HTML page and its pictures: self-contained, within its limit, references never drawn as measurements."""
+from __future__ import annotations
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common import files, gallery, page
+from common.errors import UserError
+from conftest import one_line_error
+from test_report import MODELS, full, run_record
+
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+
+
+class Checked(HTMLParser):
+    """Collects tags and attributes, and fails where an element is closed that is not open."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.words, self._open = [], [], []
+        self.feed(text)
+        assert not self._open, self._open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self._open and self._open[-1] == tag, (tag, self._open)
+        self._open.pop()
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+def noise(seed, height=300, width=400):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def make_gallery(folder, samples=2, panels=3, **size):
+    rows = [gallery.Row(f"sample {number}", 20.0 + number, [
+        gallery.Panel(f"panel {place}", noise(number * 10 + place, **size), 1.5 if place else None)
+        for place in range(panels)]) for number in range(samples)]
+    gallery.write(folder, rows, "what is shown", [("#ff0000", "missed")])
+
+
+@pytest.fixture
+def reports(tmp_path):
+    found = []
+    for name in MODELS:
+        (tmp_path / name).mkdir()
+        files.write_json(tmp_path / name / "report.json", full(name, value=20 if name == "CGAN" else 34.6))
+        make_gallery(tmp_path / name)
+        found.append(tmp_path / name / "report.json")
+    return found
+
+
+def test_the_page_is_one_file_without_script_or_network(reports, tmp_path, run):
+    result = run("-m", "common.page", *reports, "--output", tmp_path / "report.html")
+    assert result.returncode == 0, result.stderr
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    seen = Checked(text)
+    assert not {tag for tag, _ in seen.tags} & {"script", "link", "iframe", "object", "embed", "video", "base", "form"}
+    for tag, attributes in seen.tags:
+        assert not [name for name in attributes if name.startswith("on")], attributes
+        for name in ("src", "href", "data", "action", "srcset", "poster", "xlink:href"):
+            assert attributes.get(name, "data:").startswith(("data:image/", "data:", "#")), attributes
+    assert "url(" not in text and "@import" not in text and "http://" not in text and "https://" not in text
+    assert ("meta", {"http-equiv": "Content-Security-Policy", "content": page.POLICY}) in seen.tags
+    assert len(text.encode()) < page.LIMIT
+
+
+def test_every_model_has_its_verdict_and_pictures_whose_data_decode(reports):
+    seen = Checked(page.fitting([(files.read_json(path), path.parent) for path in reports]))
+    sections = [attributes["id"] for tag, attributes in seen.tags if tag == "section"]
+    assert sections == MODELS
+    for name in MODELS:
+        assert ("a", {"href": f"#{name}"}) in seen.tags
+    badges = [attributes["class"] for tag, attributes in seen.tags if "badge" in attributes.get("class", "")]
+    assert badges.count("badge fail") == 3 and badges.count("badge pass") == 2 * (len(MODELS) - 1)
+    images = [attributes for tag, attributes in seen.tags if tag == "img"]
+    assert len(images) == len(MODELS) * 6
+    for attributes in images:
+        content = base64.b64decode(attributes["src"].partition(",")[2])
+        with Image.open(io.BytesIO(content)) as image:
+            assert image.size == (400, 300)
+        assert attributes["alt"] and attributes["width"] == "400"
+
+
+def test_the_page_of_large_pictures_shrinks_them_below_the_limit(tmp_path, monkeypatch):
+    make_gallery(tmp_path, samples=4, panels=3, height=480, width=480)
+    one = [(full(), tmp_path)]
+    large = len(page.build(one, page.SIDES[0]).encode())
+    monkeypatch.setattr(page, "LIMIT", large // 3)
+    assert len(page.fitting(one).encode()) < large // 3
+    monkeypatch.setattr(page, "LIMIT", 1000)
+    with pytest.raises(UserError, match="at most 1.0 kB are allowed"):
+        page.fitting(one)
+
+
+def test_seeded_weights_show_pictures_without_values(tmp_path):
+    make_gallery(tmp_path)
+    seeded = full(inputs={"data": "demo", "checkpoint": "seeded"})
+    text = Checked(page.build([(seeded, tmp_path)], 200)).text
+    assert "20.00 dB" not in text and "PSNR" not in text and "never trained" in text and "panel 1" in text
+    assert "20.00 dB" in Checked(page.build([(full(), tmp_path)], 200)).text
+
+
+def test_text_from_outside_is_escaped(tmp_path):
+    one = full(inputs={"data": "/data/<script>alert(1)</script>&", "checkpoint": "/y.pth"})
+    text = page.build([(one, tmp_path)], 200)
+    assert "<script" not in text and "&lt;script&gt;" in text
+
+
+# the chart
+
+def drawn(one):
+    """The chart's rows: (class, label) with what is drawn in each."""
+    text = page.chart("Throughput", page.bars(one)).render(pretty=False)
+    return re.findall(r'<svg aria-label="([^"]*)" class="(here|other)" role="img">(.*?)</svg>(?=<span)', text) or \
+        re.findall(r'<svg class="(here|other)" role="img" aria-label="([^"]*)">(.*?)</svg>(?=<span)', text)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_references_are_drawn_hollow_and_named_and_measurements_full(name):
+    one = full(name)
+    rows = drawn(one)
+    references = [entry for entry in one["references"] if entry["quantity"] == "throughput"]
+    assert len(rows) == len(references) + 1
+    for row in rows:
+        here, label = ("here" in row[:2]), next(part for part in row[:2] if part not in ("here", "other"))
+        assert ("measured here" in label) == here and ("reference" in label) == (not here)
+        assert ("<circle" in row[2]) == here and ("<path" in row[2]) == (not here)
+    style = (page.Path(page.__file__).with_name("page.css")).read_text()
+    assert re.search(r"\.other \.mark \{ fill: var\(--ground\); stroke", style)  # hollow
+    assert re.search(r"\.other \.stem \{[^}]*stroke-dasharray", style)
+
+
+def test_the_chart_puts_the_sweep_before_a_single_run_and_leaves_other_models_out():
+    one = full("UNetPlusPlus", runs=[run_record("other.onnx", mean=1.0, sha256="b" * 64), run_record(mean=20.0)],
+               sweep=[run_record(mean=10.0), run_record(batch=4, mean=30.0)])
+    measured = [(bar.batch, round(bar.value, 3)) for bar in page.bars(one) if bar.here]
+    assert measured == [(1, 100.0), (4, 133.333)]
+    batches = [bar.batch for bar in page.bars(one)]
+    assert batches == sorted(batches) and len(batches) == 2 + 15
+
+
+def test_a_reference_that_counts_runs_is_turned_into_images():
+    values = {bar.label: bar.value for bar in page.bars(full("CGAN"))}
+    assert values["310, reference"] == 156800 and values["T4, reference"] == 233700
+
+
+def test_places_on_the_axis_are_logarithmic():
+    rows = [page.Bar(1, "a, measured here", 1.0, True, ""), page.Bar(1, "b, reference", 10.0, False, ""),
+            page.Bar(1, "c, reference", 100.0, False, "")]
+    text = page.chart("x", rows).render(pretty=False)
+    assert page.decades([1.0, 10.0, 100.0]) == (0, 2)
+    assert 'cx="0.00%"' in text and 'x="50.00%"' in text and 'x="100.00%"' in text
+    assert page.decades([0.3, 0.4]) == (-1, 0) and page.decades([10.0]) == (1, 2)
+
+
+@pytest.mark.parametrize("value, text", [(None, "-"), (0, "0.000"), (32.1752, "32.18"), (0.4359, "0.4359"),
+                                         (2294.3, "2\u202f294"),
+                                         (0.00001, "1.000e-05"), (1568, "1\u202f568"), (-3.14159, "-3.142"),
+                                         (9.9999, "10.000")])
+def test_numbers_for_people(value, text):
+    assert page.number(value) == text
+
+
+# bad input
+
+def test_bad_input_is_one_line_and_no_page(reports, tmp_path, run):
+    out = tmp_path / "x.html"
+    one_line_error(run("-m", "common.page", tmp_path / "none.json", "--output", out), "no such file")
+    (tmp_path / "bad.json").write_text('{"model": "EDSR"}')
+    one_line_error(run("-m", "common.page", tmp_path / "bad.json", "--output", out), "is no report of this version")
+    (reports[0].parent / "gallery/0_0.png").write_bytes(b"no picture")
+    one_line_error(run("-m", "common.page", reports[0], "--output", out), "0_0.png: cannot be decoded")
+    assert not out.exists()
+
+
+# the gallery
+
+def test_pick_takes_the_worst_a_middle_one_and_the_best():
+    rows = [{"sample": str(number), "value": number} for number in range(20)]
+    assert [row["value"] for row in gallery.pick(rows)] == [0, 1, 2, 3, 10, 19]
+    assert gallery.pick(rows[:6]) == rows[:6]
+
+
+def test_the_busiest_square_is_found_within_the_margin():
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    pixels[20:28, 41:49] = noise(0, 8, 8)
+    left, upper, width, height = gallery.busiest(pixels, 10, margin=5)
+    assert (width, height) == (10, 10) and left <= 41 <= 49 <= left + 10 and upper <= 20 <= 28 <= upper + 10
+    pixels[:4] = noise(1, 4, 60)  # louder, but in the margin
+    assert gallery.busiest(pixels, 10, margin=5)[1] >= 5
+
+
+def test_shrink_keeps_the_ratio_and_nearest_the_values():
+    assert gallery.shrink(noise(0, 100, 200), 50).shape == (25, 50, 3)
+    assert gallery.shrink(noise(0, 10, 20), 50).shape == (10, 20, 3)
+    labels = np.random.default_rng(0).choice([3, 200], (64, 64)).astype(np.uint8)
+    assert set(np.unique(gallery.shrink(labels, 10, nearest=True))) <= {3, 200}
+
+
+def test_a_new_gallery_removes_the_old_pictures(tmp_path):
+    make_gallery(tmp_path, samples=3)
+    make_gallery(tmp_path, samples=1, panels=1)
+    assert [path.name for path in (tmp_path / "gallery").iterdir()] == ["0_0.png"]
+    with pytest.raises(UserError, match="no sample to show"):
+        gallery.write(tmp_path, [], "")
