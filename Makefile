@@ -52,7 +52,7 @@ doctor: ## what `make all` finds on this machine, and what to do about what is m
 	exit $$status
 
 test: $(VENV)/installed ## the tests, a few minutes
-	$(PY) -m pytest -m "not full"
+	$(PY) -m pytest -m "not full" -n 2 --dist loadfile
 
 test-full: $(VENV)/installed ## the full-size checks, which need ../shared
 	$(PY) -m pytest -m full

@@ -44,8 +44,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     panel = gallery.Panel("a row is one noise, a column one digit, 0 to 9",
                           marked(pictures.read_rgb(args.grid), wrong, model.extra["side"]))
     gallery.write(args.output, [gallery.Row(f"{read['samples']} digits", read["value"], [panel])],
-                  f"{len(wrong)} of {read['samples']} digits, framed, are not read as the digit asked for. With seeded "
-                  "weights, which were never trained, there is none to read.")
+                  f"{len(wrong)} of {read['samples']} digits, framed, are not read as the digit asked for.")
 
 
 if __name__ == "__main__":

@@ -90,9 +90,13 @@ $(B)/.args:
 # A verdict of fail is the report's to tell, at the end: the stage fails only where it leaves no file.
 judged_later = rm -f $(1) && { $(2) || [[ -s $(1) ]]; }
 
+# What of the environment a stage depends on: an export on no sample, only the stages that are timed on device and threads.
+settings = $(if $(filter export%,$(1)),$(SOURCE:%= SOURCE=%), LIMIT=$(LIMIT)) \
+           $(if $(filter infer perf% sweep-%,$(1)),DEVICE=$(DEVICE) THREADS=$(THREADS))
+
 define stage_rules
 $(B)/.args/$(1): FORCE | $(B)/.args
-	@printf '%s\n' '$$(subst ','\'',$$($(1)_CMD) LIMIT=$$(LIMIT) DEVICE=$$(DEVICE) THREADS=$$(THREADS)$(if $(filter export%,$(1)),$(SOURCE:%= SOURCE=%)))' > $$@.new
+	@printf '%s\n' '$$(subst ','\'',$$($(1)_CMD)$(call settings,$(1)))' > $$@.new
 	@if cmp -s $$@.new $$@; then rm $$@.new; else mv $$@.new $$@; fi
 $(B)/$($(1)_OUT): $(B)/.args/$(1) $(addprefix $(B)/,$($(1)_NEED)) $(call sources,$($(1)_SRC)) | $(READY)
 	cd $(B) && $(if $(filter agreement,$(1)),$$(call judged_later,$(agreement_OUT),$$($(1)_CMD)),$$($(1)_CMD))

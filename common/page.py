@@ -63,8 +63,11 @@ def bars(one: Mapping[str, Any]) -> List[Bar]:
     for run in [*single, *(run for run in one["performance"] if run["sweep"])]:
         if run["model_sha256"] == timed:
             measured[run["batch"]] = run
-    found = [Bar(batch, f"{'ONNX Runtime' if run['backend'] == 'onnxruntime' else run['backend']}, measured here",
-                 run["samples_per_s"], True, report.origin(run)) for batch, run in measured.items()]
+    small = report.smaller(one)
+    who = "a network of another size, here" if small else "measured here"
+    found = [Bar(batch, f"{'ONNX Runtime' if run['backend'] == 'onnxruntime' else run['backend']}, {who}",
+                 run["samples_per_s"], True, report.origin(run) + (f"; {small}" if small else ""))
+             for batch, run in measured.items()]
     for entry in one["references"]:
         if entry["quantity"] == "throughput":
             times = entry["batch"] if entry["unit"] == "runs/s" and entry["batch"] else 1
@@ -308,6 +311,8 @@ def section(one: Mapping[str, Any], folder: Path, side: int) -> Any:
         made.add(pictures(files.read_json(listed), folder, one["accuracy"], side))
     rows = bars(one)
     if rows:
+        if report.smaller(one):
+            made.add(tags.p(tags.strong("Beware: "), f"{report.smaller(one)}.", cls="warning"))
         made.add(chart("Throughput by batch", rows))
     if one["performance"]:
         made.add(tags.h3("Performance"), performance_table(one), tags.p(

@@ -33,6 +33,7 @@ def entry(one: Mapping[str, Any], data: Optional[str] = None) -> Dict[str, Any]:
         "on": cores if by["provider"] == "CPUExecutionProvider" else by["device"], "date": one["date"][:10],
         "accuracy": accuracy and {key: accuracy[key] for key in ("metric", "unit", "value", "samples", "baseline",
                                                                  "reference", "source", "verdict")},
+        "speeds": report.smaller(one),
         "agreement": agreement and {key: agreement[key] for key in ("samples", "cosine", "max_abs", "verdict")},
         "performance": [{"model": run["model"], "batch": run["batch"], "runs": run["compute_ms"]["count"],
                          **{key: run["compute_ms"][key] for key in ("mean", "median", "p99")},
@@ -87,12 +88,13 @@ def section(model: facts.Facts, results: Sequence[Mapping[str, Any]]) -> str:
     text = [*table(("accuracy", "data and weights", "samples", "figure", "beside it"), rows), ""] if rows else []
     rows = []
     for result in results:
+        beware = f"; {result['speeds']}" if result["speeds"] else ""
         for run in result["performance"]:
             rows.append((f"here: {result['by']}, {result['on']}, `{run['model']}`", str(run["batch"]),
                          f"{run['samples_per_s']:.4g} samples/s",
                          f"device compute of a batch: mean {run['mean']:.4g}, median {run['median']:.4g}, 99th "
                          f"percentile {run['p99']:.4g} ms over {run['runs']} runs; end to end "
-                         f"{run['end_to_end_samples_per_s']:.4g} samples/s; no NPU figure"))
+                         f"{run['end_to_end_samples_per_s']:.4g} samples/s; no NPU figure{beware}"))
     for given in model.references:
         if given.quantity == "throughput":
             rows.append((f"reference: {given.device}", str(given.batch or ""), f"{given.value:.6g} {given.unit}",

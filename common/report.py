@@ -15,6 +15,8 @@ from common.errors import UserError
 
 SCHEMA = 1
 WORST = 5
+SAME_SIZE = 0.05
+"""By how much the number of parameters may differ from the reference network's for speeds to be compared."""
 DATA = {"demo": "the demo, drawn by code", "none": "no dataset is needed, the input is seeded noise"}
 WEIGHTS = {"seeded": "seeded, never trained: no accuracy, only agreement with PyTorch",
            "demo": "the demo's, which come with this collection"}
@@ -92,9 +94,40 @@ def make(model: facts.Facts, inputs: Mapping[str, str], accuracy: Optional[Mappi
     return {"schema": SCHEMA, "model": model.name, "title": model.title, "inputs": dict(inputs), "accuracy": section,
             "agreement": agreement, "om_agreement": om,
             "performance": [performance(run, False) for run in runs] + [performance(run, True) for run in swept],
+            "network": network(model, runs, behind),
             "references": [vars(entry) for entry in model.references], "disk": list(disk), "provenance": behind,
             "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "verdicts": verdicts, "verdict": overall(verdicts.values())}
+
+
+def network(model: facts.Facts, runs: Sequence[Mapping[str, Any]],
+            behind: Optional[Mapping[str, Any]]) -> Optional[Dict[str, Any]]:
+    """How large the network is beside the reference's: speeds of a narrower one cannot be held against the reference's.
+
+    The number of parameters is that of the ONNX file's bytes, four to a float32. None where the file is not there.
+    """
+    sizes = {entry["file"]: entry["bytes"] for entry in behind["models"]} if behind else {}
+    size = sizes.get(Path(runs[-1]["provenance"]["model"]).name) if runs else None
+    expected = model.weights.get("parameters")
+    if not size or not expected:
+        return None
+    found = size // 4
+    return {"parameters": found, "reference_parameters": expected,
+            "reference_size": abs(found / expected - 1) <= SAME_SIZE}
+
+
+def smaller(report: Mapping[str, Any]) -> Optional[str]:
+    """A warning where the network measured is not of the reference's size, else None."""
+    size = report["network"]
+    if not size or size["reference_size"]:
+        return None
+    return (f"the network measured has about {in_words(size['parameters'])} parameters, the reference's "
+            f"{in_words(size['reference_parameters'])}: speeds cannot be compared")
+
+
+def in_words(count: int) -> str:
+    """A number of parameters, rounded: `44.6 million`, `16 thousand`."""
+    return f"{count / 1e6:.3g} million" if count >= 1e6 else f"{max(1, round(count / 1e3))} thousand"
 
 
 def overall(verdicts: Iterable[str]) -> str:
@@ -140,6 +173,8 @@ def lines(report: Mapping[str, Any]) -> List[str]:
                       f"{run['end_to_end_samples_per_s']:.4g} samples/s")
     if report["performance"]:
         result.append(f"            by {origin(report['performance'][0])}")
+        if smaller(report):
+            result.append(f"            {smaller(report)}")
     given: Dict[Tuple[str, ...], List[str]] = {}
     for entry in report["references"]:
         if entry["quantity"] == "throughput":
@@ -204,6 +239,9 @@ def table(reports: Sequence[Mapping[str, Any]]) -> List[str]:
         some = [report["model"] for report in reports if report["inputs"][key] in names]
         if some:
             result.append(f"{text}: {', '.join(some)}")
+    small = [report["model"] for report in reports if smaller(report)]
+    if small:
+        result.append(f"networks of another size than the reference's, speeds cannot be compared: {', '.join(small)}")
     for text in dict.fromkeys(origin(run) for run in map(fastest, reports) if run):
         result.append(f"speed by {text}")
     return result

@@ -13,7 +13,7 @@ from PIL import Image
 from common import files, gallery, page
 from common.errors import UserError
 from conftest import one_line_error
-from test_report import MODELS, full, run_record
+from test_report import MODELS, behind, full, run_record
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -171,6 +171,15 @@ def test_places_on_the_axis_are_logarithmic():
     assert page.decades([1.0, 10.0, 100.0]) == (0, 2)
     assert 'cx="0.00%"' in text and 'x="50.00%"' in text and 'x="100.00%"' in text
     assert page.decades([0.3, 0.4]) == (-1, 0) and page.decades([10.0]) == (1, 2)
+
+
+def test_a_network_of_another_size_is_named_and_warned_of(tmp_path):
+    origin = behind()
+    origin["models"][0]["bytes"] = 40000
+    text = Checked(page.build([(full(behind=origin), tmp_path)], 200)).text
+    assert "ONNX Runtime, a network of another size, here" in text
+    assert "Beware: the network measured has about 10 thousand parameters, the reference's 1.37 million" in text
+    assert "Beware" not in Checked(page.build([(full(), tmp_path)], 200)).text
 
 
 @pytest.mark.parametrize("value, text", [(None, "-"), (0, "0.000"), (32.1752, "32.18"), (0.4359, "0.4359"),

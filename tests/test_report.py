@@ -45,7 +45,7 @@ def run_record(model="a.onnx", batch=1, mean=20.0, checksum="c" * 64, sha256="a"
 
 def behind(checksum="c" * 64):
     return {"checkpoint": {"file": "x.pth", "sha256": checksum, "bytes": 5},
-            "models": [{"file": "a.onnx", "sha256": "a" * 64, "bytes": 9}],
+            "models": [{"file": "a.onnx", "sha256": "a" * 64, "bytes": None}],
             "commands": [{"stage": "export", "command": "python3 ../x.py"}],
             "versions": {"python": "3.11.2", "numpy": "2.2.6"},
             "machine": {"cpu": "Some CPU", "cores": 2, "threads": 2, "memory_bytes": 10 ** 9, "system": "Linux x86_64",
@@ -255,3 +255,24 @@ def test_make_writes_a_report_that_fits_the_schema(tmp_path, run):
     files.write_json(tmp_path / "run.json", again)
     result = run("-m", "common.report", "make", "--model", ROOT / "EDSR", "--run", "run.json", cwd=tmp_path)
     assert result.returncode == 1 and "exported from another checkpoint" in result.stderr
+
+
+# the network's size
+
+@pytest.mark.parametrize("size, same", [(5498958, True), (5490680 * 2, False), (70000, False), (None, None)])
+def test_speeds_of_a_network_of_another_size_are_marked(size, same):
+    origin = behind()
+    origin["models"][0]["bytes"] = size
+    made = full(behind=origin)
+    schema().validate(json.loads(json.dumps(made)))
+    assert (made["network"] and made["network"]["reference_size"]) is same
+    marked = "speeds cannot be compared" in "\n".join(report.lines(made) + report.table([made]))
+    assert marked == (same is False)
+
+
+def test_the_facts_count_the_parameters_of_the_reference_network():
+    import edsr
+    import nested_unet
+    for name, module in (("EDSR", edsr), ("UNetPlusPlus", nested_unet)):
+        count = sum(value.numel() for value in module.seeded().parameters())
+        assert count == facts.load(ROOT / name).weights["parameters"]
