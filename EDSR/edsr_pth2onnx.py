@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Optional, Sequence
 
 from common import errors, facts
@@ -25,7 +26,10 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
     import edsr
     from common import checkpoint, export, files
-    network = edsr.from_state(checkpoint.load(args.pth), args.res_scale)
+    # a file under the published name must be the published file
+    published = model.weights if Path(args.pth).name == model.weights["file"] else {}
+    state = checkpoint.load(args.pth, sha256=published.get("sha256"), size=published.get("bytes"))
+    network = edsr.from_state(state, args.res_scale)
     port = export.Port(model.inputs[0].name, (1, 3, args.size, args.size), high=255)
     worst = export.export(network, [port], [model.outputs[0].name], args.onnx, tolerance=TOLERANCE,
                           metadata={"network": model.name, "scale": str(network.scale),

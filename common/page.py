@@ -113,7 +113,8 @@ def chart(title: str, rows: Sequence[Bar]) -> Any:
     grid = tags.div(cls="chart")
     axis = svg.svg(cls="axis", role="presentation")
     for tick in ticks:
-        label = svg.text(f"{tick:g}" if tick < 1e6 else f"{tick:.0e}".replace("e+0", "e"))
+        power = max(0, int(math.log10(tick) + 0.5) // 3) if tick >= 1 else 0
+        label = svg.text(f"{tick / 1000 ** power:g}{('', 'k', 'M', 'G')[min(power, 3)]}")
         label["x"], label["y"], label["text-anchor"] = place(tick), "14", "middle"
         axis.add(label)
     grid.add(tags.span("images/s", cls="dim"), axis, tags.span())

@@ -284,6 +284,17 @@ def test_a_checkpoint_that_fits_no_variant_names_the_tensor_that_is_off(tmp_path
     assert not (tmp_path / "x.onnx").exists()
 
 
+def test_a_file_under_the_published_name_must_have_the_published_size_and_checksum(tmp_path, run):
+    import edsr
+    from common import checkpoint
+    path = tmp_path / "edsr_baseline_x2-1bc95232.pt"
+    checkpoint.save(edsr.seeded(0, 1, 8, 2), path)
+    arguments = (EDSR / "edsr_pth2onnx.py", "--pth", path, "--onnx", tmp_path / "x.onnx", "--size", 16)
+    one_line_error(run(*arguments), "expected 5490680 bytes")
+    path.write_bytes(bytes(5490680))
+    one_line_error(run(*arguments), "expected SHA-256 1bc9523228fdc3b0a5ddb0d7062001e22b31bbb398ae09cfdefb97e8ee06e171")
+
+
 def test_inferred_shapes_show_the_input_of_the_pixel_shuffle(tmp_path, run):
     import edsr
     from common import checkpoint
