@@ -73,7 +73,7 @@ def test_unet_overlay_colours_hits_additions_and_misses():
     assert drawn[0, 1].argmax() == 1 and drawn[0, 0].argmax() == 0 and drawn[0, 2].argmax() == 2
     assert len(set(drawn[3, 3])) == 1
     panels = nested_unet_gallery.row("x", 0.5, picture(0, 10, 10), found, truth).panels
-    assert [panel.pixels.shape[:2] for panel in panels] == [(8, 8)] * 4
+    assert [panel.pixels.shape[:2] for panel in panels] == [(12, 12)] * 4
     assert set(np.unique(panels[1].pixels)) == {0, 255}
 
 

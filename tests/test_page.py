@@ -151,7 +151,8 @@ def test_references_are_drawn_hollow_and_named_and_measurements_full(name):
 
 
 def test_the_chart_puts_the_sweep_before_a_single_run_and_leaves_other_models_out():
-    one = full("UNetPlusPlus", runs=[run_record("other.onnx", mean=1.0, sha256="b" * 64), run_record(mean=20.0)],
+    one = full("UNetPlusPlus", runs=[run_record("other.onnx", batch=2, mean=1.0, sha256="b" * 64),
+                                     run_record(mean=20.0)],
                sweep=[run_record(mean=10.0), run_record(batch=4, mean=30.0)])
     measured = [(bar.batch, round(bar.value, 3)) for bar in page.bars(one) if bar.here]
     assert measured == [(1, 100.0), (4, 133.333)]
