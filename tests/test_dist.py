@@ -104,7 +104,7 @@ def test_data_weights_and_results_stay_behind(tmp_path):
         (folder / name).write_text("")
     names = dist.write(folder, tmp_path / "out")
     assert not {name for name in names if name != "edsr.py" and name.startswith(
-        ("build", "div2k", "edsr.p", "edsr.o", "result", "pad_", "a."))}
+        ("build", "div2k", "edsr.p", "edsr.o", "result.json", "result/", "pad_", "a."))}
 
 
 @pytest.mark.parametrize("prepare, part", [
