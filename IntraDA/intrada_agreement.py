@@ -42,9 +42,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         print(f"{stem}: same class in {share:.4f} % of the pixels")
     print(f"same class in {result['classes']['equal_percent']:.4f} % of the pixels of {len(rows)} images, "
           f"{rows[worst]:.4f} % in the worst, {worst}")
-    print(f"outputs: cosine {result['cosine']:.9f} (at least {agreement.COSINE}), relative Euclidean "
-          f"{result['relative_euclidean']:.2e} (at most {agreement.RELATIVE_EUCLIDEAN}), largest difference "
-          f"{result['max_abs']:.3g}: {result['verdict']}")
+    print(f"outputs: {agreement.figures(result)}")
     return 0 if result["verdict"] == "pass" else 1
 
 

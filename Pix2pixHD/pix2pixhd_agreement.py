@@ -59,9 +59,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         print(f"{row['sample']}: PSNR {in_db(row['psnr'])}, SSIM {row['ssim']:.6f}, {row['pixels_that_differ']} pixels "
               f"differ, by {row['largest_step']} of 255 at most")
     print(f"worst picture of {len(rows)}: {worst['sample']}, PSNR {in_db(worst['psnr'])}, SSIM {worst['ssim']:.6f}")
-    print(f"outputs: cosine {result['cosine']:.9f} (at least {agreement.COSINE}), relative Euclidean "
-          f"{result['relative_euclidean']:.2e} (at most {agreement.RELATIVE_EUCLIDEAN}), largest difference "
-          f"{result['max_abs']:.3g}: {result['verdict']}")
+    print(f"outputs: {agreement.figures(result)}")
     return 0 if result["verdict"] == "pass" else 1
 
 

@@ -19,7 +19,7 @@ WORST = 5
 def compare_folders(found: files.PathLike, expected: files.PathLike) -> Dict[str, Any]:
     """Compare every output of every sample, one at a time.
 
-    Gives `{"samples", "outputs", "cosine", "max_abs", "relative_euclidean" (each the worst), "mean_abs_max",
+    Gives `{"samples", "outputs", "cosine", "max_abs", "relative_euclidean" (each the worst), "mean_max_abs",
     "verdict", "worst": five samples}`. Raises `UserError` when the folders do not hold the same files, when a
     pair differs in length, and on NaN.
     """
@@ -53,6 +53,12 @@ def summarise(rows: Sequence[Mapping[str, Any]], samples: int) -> Dict[str, Any]
             "verdict": "pass" if agree else "fail", "worst": rows[:WORST]}
 
 
+def figures(result: Mapping[str, Any]) -> str:
+    """The worst figures with their thresholds, and the verdict, for the terminal."""
+    return (f"cosine {result['cosine']:.9f} (at least {COSINE}), relative Euclidean {result['relative_euclidean']:.2e} "
+            f"(at most {RELATIVE_EUCLIDEAN}), largest difference {result['max_abs']:.3g}: {result['verdict']}")
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(prog="python3 -m common.agreement", description=__doc__.splitlines()[0],
                                      epilog="Exit status 1 when a threshold is missed.")
@@ -63,9 +69,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     result = compare_folders(args.found, args.expected)
     if args.output:
         files.write_json(Path(args.output), result)
-    print(f"agreement over {result['samples']} samples: cosine {result['cosine']:.9f} (at least {COSINE}), "
-          f"relative Euclidean {result['relative_euclidean']:.2e} (at most {RELATIVE_EUCLIDEAN}), "
-          f"largest difference {result['max_abs']:.3g}: {result['verdict']}")
+    print(f"agreement over {result['samples']} samples: {figures(result)}")
     for row in result["worst"]:
         print(f"  {row['file']}: cosine {row['cosine']:.9f}, largest difference {row['max_abs']:.3g}")
     return 0 if result["verdict"] == "pass" else 1
