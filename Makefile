@@ -1,9 +1,9 @@
 # Five models, each in a folder of its own; this Makefile fans out to them.
 #   MODELS="EDSR CGAN"             picks some
-#   EDSR_DATASETS_PATH=, EDSR_PTH= a model's own data and checkpoint (without them: the demo, seeded weights)
+#   EDSR_DATASETS_PATH=, EDSR_PTH= a model's own data and checkpoint (without them: the demo's)
 ALL_MODELS := EDSR CGAN IntraDA UNetPlusPlus Pix2pixHD
 MODELS     ?= $(ALL_MODELS)
-STAGES     := export preprocess infer postprocess agreement perf compare upstream selftest clean
+STAGES     := export preprocess infer postprocess agreement perf compare om upstream selftest clean
 
 .DELETE_ON_ERROR:
 .SUFFIXES:

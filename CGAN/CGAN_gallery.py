@@ -42,7 +42,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     read = files.read_json(args.accuracy)
     wrong = misread(read["rows"])
     panel = gallery.Panel("a row is one noise, a column one digit, 0 to 9",
-                          marked(pictures.read_rgb(args.grid), wrong, model.extra["side"]))
+                          marked(pictures.read_rgb(args.grid), wrong, model.extra["side"]), cover=True)
     gallery.write(args.output, [gallery.Row(f"{read['samples']} digits", read["value"], [panel])],
                   f"{len(wrong)} of {read['samples']} digits, framed, are not read as the digit asked for.")
 

@@ -26,9 +26,9 @@ def row(sample: str, value: float, low: np.ndarray, found: np.ndarray, truth: np
     bicubic = edsr_postprocess.score(plain.astype(np.float32), truth, scale, shave)
     box = gallery.busiest(truth, PIECE, scale + shave)
     small = tuple(side // scale for side in box)
-    pieces = [gallery.Panel("input", gallery.magnify(low, small, TIMES * scale)),
+    pieces = [gallery.Panel("input", gallery.magnify(low, small, TIMES * scale), cover=True),
               gallery.Panel("bicubic", gallery.magnify(plain, box, TIMES), bicubic),
-              gallery.Panel("EDSR", gallery.magnify(found, box, TIMES), value),
+              gallery.Panel("EDSR", gallery.magnify(found, box, TIMES), value, cover=True),
               gallery.Panel("truth", gallery.magnify(truth, box, TIMES))]
     whole = gallery.Panel("EDSR, whole", gallery.shrink(gallery.frame(found, box)))
     return gallery.Row(sample, value, [whole, *pieces])

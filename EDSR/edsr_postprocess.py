@@ -13,7 +13,7 @@ from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common import accuracy, dataset, errors, facts, files, pictures, report
+from common import accuracy, dataset, errors, facts, files, pictures, report, workers
 from common.errors import UserError
 
 
@@ -101,19 +101,27 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     missing = sorted(set(stems) - set(low)) if args.LR else []
     if missing:
         raise UserError(f"{args.LR}: no low-resolution picture for {missing[0]}, expected {missing[0]}.png")
-    rows, bicubic = [], []
-    for stem, path in pair(stems, truths, args.scale, args.HR).items():
+
+    def one(entry: Tuple[str, Path]) -> Tuple[str, float, Optional[float]]:
+        """The result file's name, its PSNR, and bicubic's; the picture is written."""
+        stem, path = entry
         result = min(results[stem].items())[1]
         picture, value = evaluate(read_output(result, args.scale), path, args.scale, model.extra["shave"])
         if not math.isfinite(value):
             raise UserError(f"{path}: equals the network's output in every pixel; is HR the result folder?")
         pictures.write_rgb(Path(args.save) / f"{stem}.png", to_uint8(picture))
-        rows.append({"file": result.name, "psnr": value})
-        line = f"{result.name}: {value:.4f} dB"
-        if args.LR:
-            plain = enlarge(pictures.read_rgb(low[stem]), args.scale)
-            bicubic.append(evaluate(plain, path, args.scale, model.extra["shave"])[1])
-            line += f" (bicubic {bicubic[-1]:.4f} dB)"
+        if not args.LR:
+            return result.name, value, None
+        plain = enlarge(pictures.read_rgb(low[stem]), args.scale)
+        return result.name, value, evaluate(plain, path, args.scale, model.extra["shave"])[1]
+
+    rows, bicubic = [], []
+    for name, value, plain in workers.ordered(one, list(pair(stems, truths, args.scale, args.HR).items())):
+        rows.append({"file": name, "psnr": value})
+        line = f"{name}: {value:.4f} dB"
+        if plain is not None:
+            bicubic.append(plain)
+            line += f" (bicubic {plain:.4f} dB)"
         print(line)
     mean = float(np.mean([row["psnr"] for row in rows]))
     files.write_json(args.json, {"accuracy": mean, "data": rows})

@@ -14,8 +14,8 @@ from intrada_postprocess import find_labels
 
 def row(sample: str, value: float, photo: np.ndarray, found: np.ndarray, truth: np.ndarray) -> gallery.Row:
     """The panels of one sample: photo, found and true colours, uint8 [H, W, 3] RGB each."""
-    return gallery.Row(sample, value, [gallery.Panel("photo", gallery.shrink(photo)),
-                                       gallery.Panel("found", gallery.shrink(found, nearest=True)),
+    return gallery.Row(sample, value, [gallery.Panel("photo", gallery.shrink(photo), cover=True),
+                                       gallery.Panel("found", gallery.shrink(found, nearest=True), cover=True),
                                        gallery.Panel("truth", gallery.shrink(truth, nearest=True))])
 
 

@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common import accuracy, cityscapes, dataset, errors, facts, files, pictures, report
+from common import accuracy, cityscapes, dataset, errors, facts, files, pictures, report, workers
 from common.errors import UserError
 
 STRIP = 64
@@ -133,14 +133,20 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         raise UserError(f"{args.cityscapes}: no labels for {missing[0]}, expected "
                         f"gtFine/val/<city>/{missing[0].replace(cityscapes.IMAGE, cityscapes.LABEL_IDS)}.png")
     shape = model.outputs[0].sized(N=1)
-    total = np.zeros((len(cityscapes.CLASSES),) * 2, np.int64)
-    rows: Dict[str, float] = {}
-    for stem in tqdm(taken, desc="postprocess", unit="image", disable=None):
+
+    def one(stem: str) -> np.ndarray:
+        """A photo's histogram; its classes are drawn."""
         truth = cityscapes.to_train_ids(cityscapes.read_labels(labels[stem]))
         histogram, classes = score(dataset.read_bin(found[stem], shape)[0], truth)
         if not histogram.any():
             raise UserError(f"{labels[stem]}: has no pixel of a class that is evaluated")
         pictures.write_rgb(Path(args.out) / f"{stem}_color.png", cityscapes.colours(classes))
+        return histogram
+
+    total = np.zeros((len(cityscapes.CLASSES),) * 2, np.int64)
+    rows: Dict[str, float] = {}
+    found_ones = tqdm(workers.ordered(one, taken), "postprocess", len(taken), unit="image", disable=None)
+    for stem, histogram in zip(taken, found_ones):
         total += histogram
         rows[stem] = mean_iou(histogram)
     result = summary(total, len(rows))

@@ -19,7 +19,7 @@ class _Reflect(torch.autograd.Function):
     """Reflection padding that TorchScript exports as one Pad with constant sizes, mode reflect.
 
     For opset 11 PyTorch's own way out works the constant sizes out in the graph: eight more nodes for each Pad, with
-    integer Reshape, Transpose and Cast among them. Inference only: there is no backward.
+    integer Reshape, Transpose and Cast among them. For the export alone: there is no backward.
     """
 
     @staticmethod
@@ -42,7 +42,9 @@ class NativePad(nn.Module):
         self.size = size
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return _Reflect.apply(x, self.size)
+        if torch.onnx.is_in_onnx_export():
+            return _Reflect.apply(x, self.size)
+        return functional.pad(x, (self.size,) * 4, mode="reflect")
 
 
 class SlicePad(NativePad):

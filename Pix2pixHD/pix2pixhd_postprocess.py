@@ -1,15 +1,20 @@
 #!/usr/bin/env python3
-"""Turn the network's outputs into pictures: OUT/<result file's stem>generated.jpg."""
+"""Turn the network's outputs into pictures: OUT/<result file's stem>generated.jpg.
+
+With --photos, each picture is held against the photo of its scene (SSIM). That says whether it shows the scene that the
+labels ask for; a label map has no one true picture, so it is no measure of how real a picture looks.
+"""
 from __future__ import annotations
 
 import argparse
 import hashlib
 from pathlib import Path
-from typing import Optional, Sequence, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common import cityscapes, dataset, errors, files, pictures
+from common import accuracy, cityscapes, dataset, errors, facts, files, pictures, report, workers
+from common.errors import UserError
 
 
 def to_uint8(output: np.ndarray) -> np.ndarray:
@@ -26,30 +31,72 @@ def read_picture(path: Path, size: Tuple[int, int]) -> np.ndarray:
     return to_uint8(dataset.read_bin(path, (1, 3, size[1], size[0])))
 
 
+def find_photos(folder: files.PathLike) -> Dict[str, Path]:
+    """The photos below a folder (`leftImg8bit`) by the stem of their scene's label map."""
+    found = {path.name.replace(f"_{cityscapes.IMAGE}.png", f"_{cityscapes.LABEL_IDS}"): path
+             for path in sorted(files.existing_folder(folder, "photos").rglob(f"*_{cityscapes.IMAGE}.png"))}
+    if not found:
+        raise UserError(f"{folder}: expected *_{cityscapes.IMAGE}.png below it, found none")
+    return found
+
+
+def score(picture: np.ndarray, path: Path) -> float:
+    """SSIM of a picture, uint8 [H, W, 3] RGB, with the photo of its scene."""
+    photo = pictures.read_rgb(path)
+    if photo.shape != picture.shape:
+        raise UserError(f"{path}: {photo.shape[1]}x{photo.shape[0]}, expected {picture.shape[1]}x{picture.shape[0]}")
+    return accuracy.ssim(picture, photo)
+
+
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
                                      epilog="LIMIT=N in the environment takes the first N results.")
     parser.add_argument("result", metavar="RESULT", help="folder with the result .bin files")
     parser.add_argument("out", metavar="OUT", help="folder for the pictures")
     parser.add_argument("--prep", help="what pix2pixhd_preprocess.py wrote: results must be of its samples")
     parser.add_argument("--json", help="file that lists the pictures with the SHA-256 of their pixels before JPEG")
+    parser.add_argument("--photos", metavar="FOLDER", help="leftImg8bit, with the photo of every scene")
+    parser.add_argument("--accuracy", metavar="JSON", help="file for the report's figures; needs --photos")
     parser.add_argument("--size", type=dataset.width_height, help=argparse.SUPPRESS,
                         default=(cityscapes.WIDTH, cityscapes.HEIGHT))
     args = parser.parse_args(argv)
+    if args.accuracy and not args.photos:
+        parser.error("--accuracy needs --photos")
 
     results = dataset.results(args.result)
     if args.prep:
         dataset.check_pairs((record["id"] for record in dataset.read_manifest(args.prep)), results, args.result)
-    rows = []
-    for stem in sorted(results)[:pictures.limit()]:
+    rows, values = [], {}
+    photos = find_photos(args.photos) if args.photos else {}
+    stems = sorted(results)[:pictures.limit()]
+    if photos:
+        alone = next((stem for stem in stems if stem not in photos), None)
+        if alone is not None:
+            raise UserError(f"{args.photos}: no photo for {alone}, expected "
+                            f"{alone.replace(cityscapes.LABEL_IDS, cityscapes.IMAGE)}.png below it")
+
+    def one(stem: str) -> Tuple[Dict[str, str], Optional[float]]:
+        """What --json says of a picture, and its SSIM; the picture is written."""
         path = min(results[stem].items())[1]
         picture = read_picture(path, args.size)
         target = Path(args.out) / f"{path.stem}generated.jpg"
         pictures.write_rgb(target, picture)  # Pillow's default quality, 75, as pix2pixHD's save_image
-        rows.append({"sample": stem, "picture": target.name, "sha256": hashlib.sha256(picture.tobytes()).hexdigest()})
+        about = {"sample": stem, "picture": target.name, "sha256": hashlib.sha256(picture.tobytes()).hexdigest()}
+        return about, score(picture, photos[stem]) if photos else None
+
+    for about, value in workers.ordered(one, stems, 10 * 3 * 4 * args.size[0] * args.size[1]):
+        rows.append(about)
+        if value is not None:
+            values[about["sample"]] = value
+            print(f"{about['sample']}: SSIM {value:.4f}")
     if args.json:
         files.write_json(args.json, {"pictures": rows})
     print(f"{len(rows)} pictures in {args.out}")
+    if values:
+        mean = float(np.mean(list(values.values())))
+        print(f"mean SSIM with the scenes' photos: {mean:.4f}")
+        if args.accuracy:
+            report.write_accuracy(args.accuracy, facts.load(__file__), mean, values)
 
 
 if __name__ == "__main__":

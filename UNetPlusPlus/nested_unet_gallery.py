@@ -30,9 +30,10 @@ def row(sample: str, value: float, image: np.ndarray, found: np.ndarray, truth: 
     """The panels of one sample. image: uint8 [H, W, 3] RGB of any size; found, truth: bool [side, side]."""
     small = cv2.resize(np.ascontiguousarray(image), found.shape[::-1], interpolation=cv2.INTER_LINEAR)
     named = (("image", small), ("found", found * np.uint8(255)), ("truth", truth * np.uint8(255)),
-             ("compared", overlay(small, found, truth)))
+             ("found against truth", overlay(small, found, truth)))
     whole = 0, 0, found.shape[1], found.shape[0]
-    return gallery.Row(sample, value, [gallery.Panel(label, gallery.magnify(pixels, whole, TIMES))
+    return gallery.Row(sample, value, [gallery.Panel(label, gallery.magnify(pixels, whole, TIMES),
+                                                     cover=label in ("image", "found against truth"))
                                        for label, pixels in named])
 
 

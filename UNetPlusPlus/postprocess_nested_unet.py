@@ -13,9 +13,6 @@ import preprocess_nested_unet
 from common import accuracy, dataset, errors, facts, files, pictures, report
 from common.errors import UserError
 
-OLD_SUMMARY = "sumary.json"
-"""Spelled as ais_infer spelled it until 2022-09."""
-
 
 def score(output: np.ndarray, truth: np.ndarray) -> float:
     """IoU of one image. output: float32 [1, 1, H, W], logits. truth: uint8 [H, W], 0..255, a nucleus where > 127.5.
@@ -29,53 +26,20 @@ def score(output: np.ndarray, truth: np.ndarray) -> float:
 def results(place: str) -> Dict[str, Path]:
     """The result file of each sample id, from a summary of ais_infer or from a folder.
 
-    A folder may be benchmark's (`<id>_1.bin`), ais_infer's (`<id>_0.bin`) or msame's (`<id>_output_0.bin`); one with
-    the old `sumary.json` in it is read through that, because its files are only numbered.
+    A folder may be benchmark's (`<id>_1.bin`), ais_infer's (`<id>_0.bin`) or msame's (`<id>_output_0.bin`); one of
+    ais_infer with its summary is read through that.
     """
     path = Path(place)
     if path.is_dir():
-        if (path / OLD_SUMMARY).is_file():
-            return from_summary(path / OLD_SUMMARY)
-        found = {stem: min(outputs.items())[1] for stem, outputs in dataset.results(path).items()}
+        found = dataset.results(path)
         if all(re.fullmatch(r"input\d+|sample_id_\d+", stem) for stem in found):
-            raise UserError(f"{path}: its files are only numbered and {OLD_SUMMARY}, which tells the images, is not "
-                            "there; run the inference again, or give the folder with it")
-        return found
-    if path.is_file():
-        return from_summary(path)
-    raise UserError(f"{place}: no such file or folder; expected ais_infer's summary (.json) or a folder of results")
-
-
-def from_summary(path: Path) -> Dict[str, Path]:
-    """The result file of each sample id from ais_infer's summary: `filesinfo` says which input gave which output.
-
-    Outputs are looked for where the summary says, and, when the results were moved, in its own result folder: the one
-    it lies in (`sumary.json`), or the one beside it that its name begins with (`<folder>_summary.json`).
-    """
-    summary = files.read_json(path)
-    entries = summary.get("filesinfo") if isinstance(summary, dict) else None
-    if not isinstance(entries, dict):
-        raise UserError(f"{path}: is no summary of ais_infer (filesinfo is missing)")
-    if not entries:
-        raise UserError(f"{path}: lists no result; run the inference again, with --output")
-    folder = path.parent if path.name == OLD_SUMMARY else path.with_name(re.sub(r"_summary$", "", path.stem))
-    found: Dict[str, Path] = {}
-    for number, entry in entries.items():
-        try:
-            infile, outfile = Path(entry["infiles"][0]), Path(entry["outfiles"][0])
-        except (KeyError, IndexError, TypeError) as error:
-            raise UserError(f"{path}: entry {number} of filesinfo names no input and output file") from error
-        if outfile.suffix != ".bin":
-            raise UserError(f"{path}: {outfile} is no .bin file; run the inference with --outfmt BIN")
-        sample = re.sub(r"\.(bin|npy)$", "", infile.name, flags=re.IGNORECASE)
-        if sample in found:
-            raise UserError(f"{path}: names two results for {sample}")
-        here = folder / outfile.name
-        found[sample] = here if here.is_file() else outfile
-        if not found[sample].is_file():
-            raise UserError(f"{outfile}: no such file, though {path} names it as the result of {sample}; "
-                            "run the inference again")
-    return found
+            raise UserError(f"{path}: its files are only numbered and {dataset.OLD_SUMMARY}, which tells the images, "
+                            "is not there; run the inference again, or give the folder with it")
+    elif path.is_file():
+        found = dataset.from_summary(path)
+    else:
+        raise UserError(f"{place}: no such file or folder; expected ais_infer's summary (.json) or a folder of results")
+    return {sample: min(outputs.items())[1] for sample, outputs in found.items()}
 
 
 def expected_ids(args: argparse.Namespace) -> List[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 MANIFEST = "manifest.json"
+OLD_SUMMARY = "sumary.json"
+"""Spelled as ais_infer spelled it until 2022-09."""
 
 
 def write_bin(path: files.PathLike, array: "np.ndarray") -> None:
@@ -53,9 +56,11 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
     of the sample. settings: all that the tensors depend on beside the files; together with the source text of `make`'s
     module they decide whether an earlier run's files still hold. sample_bytes: size of one `.bin`, for the check of
     free disk before the start. A run that was cut off is taken up where it stopped; files of samples that are no
-    longer asked for are removed. Gives back the manifest's records in order.
+    longer asked for are removed. It is done by JOBS processes (`common.workers`). Gives back the manifest's records in
+    order.
     """
     from tqdm import tqdm
+    from common import workers
     folder = Path(folder)
     sources = list(sources)
     if not sources:
@@ -63,7 +68,8 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
     code = files.sha256(inspect.getsourcefile(make) or "")
     journal = Journal(folder / MANIFEST, {"settings": dict(settings), "code": code})
     target = {sample: folder / bins / f"{sample}.bin" for sample, _ in sources}
-    strays = set((folder / bins).glob("*.bin")) - set(target.values())
+    # hidden ones are what a killed run was writing; the next write of the same file replaces it
+    strays = {path for path in (folder / bins).glob("*.bin") if not path.name.startswith(".")} - set(target.values())
     if strays and not journal.existed:
         raise UserError(f"{min(strays)}: was not written by an earlier run of this script; give another, empty folder")
     todo = [(sample, paths) for sample, paths in sources
@@ -71,13 +77,18 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
     files.need_space(folder, len(todo) * sample_bytes, advice)
     if todo:
         journal.begin()
-    bar = tqdm(todo, desc="preprocess", unit="sample", disable=None)
-    for sample, paths in bar:
+
+    def one(entry: Tuple[str, Sequence[Path]]) -> Dict[str, Any]:
+        sample, paths = entry
         array, about = make(*paths)
         write_bin(target[sample], array)
-        journal.add(sample, {"bin": f"{bins}/{sample}.bin", "source": [str(path) for path in paths],
-                             "stamp": [stamp(path) for path in paths],
-                             "shape": list(array.shape), "dtype": str(array.dtype), **about})
+        return {"bin": f"{bins}/{sample}.bin", "source": [str(path) for path in paths],
+                "stamp": [stamp(path) for path in paths],
+                "shape": list(array.shape), "dtype": str(array.dtype), **about}
+
+    made = tqdm(workers.ordered(one, todo, 3 * sample_bytes), "preprocess", len(todo), unit="sample", disable=None)
+    for (sample, _), record in zip(todo, made):
+        journal.add(sample, record)
     for stray in strays:
         stray.unlink()
     journal.complete(target)
@@ -158,9 +169,14 @@ def results(folder: files.PathLike) -> Dict[str, Dict[int, Path]]:
     """The result files of an inference by sample stem and output number as written: `{stem: {number: path}}`.
 
     Reads the names that the tools leave: `<stem>_<k>.bin` (benchmark counts from 1, ais_infer from 0) and
-    `<stem>_output_<k>.bin` (msame, from 0). Raises `UserError` when the folder is missing or holds none.
+    `<stem>_output_<k>.bin` (msame, from 0). Where ais_infer's summary is there, it tells: its files are only numbered
+    in 2022-07, and named up to the first dot later. Raises `UserError` when the folder is missing or holds none.
     """
     folder = files.existing_folder(folder, "result .bin files")
+    place = folder.resolve()  # the summary lies beside the folder itself, not beside a link to it
+    for summary in (place / OLD_SUMMARY, place.with_name(f"{place.name}_summary.json")):
+        if summary.is_file():
+            return from_summary(summary)
     found: Dict[str, Dict[int, Path]] = {}
     for path in sorted(folder.glob("*.bin")):
         stem, _, number = path.stem.rpartition("_")
@@ -170,6 +186,43 @@ def results(folder: files.PathLike) -> Dict[str, Dict[int, Path]]:
         found.setdefault(stem, {})[int(number)] = path
     if not found:
         raise UserError(f"{folder}: expected result files (<stem>_<number>.bin), found none; run the inference first")
+    return found
+
+
+def from_summary(path: files.PathLike) -> Dict[str, Dict[int, Path]]:
+    """What `results` gives, from ais_infer's summary: `filesinfo` says which input gave which outputs (from 0).
+
+    Outputs are looked for where the summary says, and, when the results were moved, in its own result folder: the one
+    it lies in (`sumary.json`), or the one beside it that its name begins with (`<folder>_summary.json`).
+    """
+    path = Path(path)
+    summary = files.read_json(path)
+    entries = summary.get("filesinfo") if isinstance(summary, dict) else None
+    if not isinstance(entries, dict):
+        raise UserError(f"{path}: is no summary of ais_infer (filesinfo is missing)")
+    if not entries:
+        raise UserError(f"{path}: lists no result; run the inference again, with --output")
+    folder = path.parent if path.name == OLD_SUMMARY else path.with_name(re.sub(r"_summary$", "", path.stem))
+    found: Dict[str, Dict[int, Path]] = {}
+    for number, entry in entries.items():
+        try:
+            infile, outfiles = Path(entry["infiles"][0]), [Path(name) for name in entry["outfiles"]]
+        except (KeyError, IndexError, TypeError) as error:
+            raise UserError(f"{path}: entry {number} of filesinfo names no input and output file") from error
+        if not outfiles:
+            raise UserError(f"{path}: entry {number} of filesinfo names no input and output file")
+        sample = re.sub(r"\.(bin|npy)$", "", infile.name, flags=re.IGNORECASE)
+        if sample in found:
+            raise UserError(f"{path}: names two results for {sample}")
+        found[sample] = {}
+        for index, outfile in enumerate(outfiles):
+            if outfile.suffix != ".bin":
+                raise UserError(f"{path}: {outfile} is no .bin file; run the inference with --outfmt BIN")
+            here = folder / outfile.name
+            found[sample][index] = here if here.is_file() else outfile
+            if not found[sample][index].is_file():
+                raise UserError(f"{outfile}: no such file, though {path} names it as the result of {sample}; "
+                                "run the inference again")
     return found
 
 

@@ -29,12 +29,14 @@ See the License for the specific language governing permissions and
 limitations under the License."""
 SOURCES = (".py", ".sh", ".mk")
 KINDS = {*SOURCES, ".diff", ".cfg", ".npz", ".md", ".css", ".js", ".html"}
-NAMES = {"facts.json", "fingerprint.json", "results.json", "LICENSE", "Makefile", "requirements.txt",
-         "modelzoo_level.txt", "val_ids.txt"}
+NAMES = {"facts.json", "fingerprint.json", "results.json", "demo.pth", "demo.json", "LICENSE", "Makefile",
+         "requirements.txt", "modelzoo_level.txt", "val_ids.txt"}
 REQUIRED = ("facts.json", "LICENSE", "Makefile", "README.md", "requirements.txt", "modelzoo_level.txt", "env.sh",
             "test/offline_inference_testcase.sh", "test/pth2om.sh")
 LEFT_OUT = {"setup.mk", "setup.sh"}
 """Of common/: what sets up the collection's environment."""
+LINKS = {"README.md": ("](README.md)", "](README.en.md)"), "README.en.md": ("](README.zh.md)", "](README.md)")}
+"""The READMEs link to each other; in the copy they have other names."""
 
 
 def header(text: str) -> str:
@@ -85,6 +87,8 @@ def write(folder: Path, target: Path) -> List[str]:
                 text = path.read_text(encoding="utf-8")
                 files.write_text(part / name, header(text))
                 (part / name).chmod(0o755 if text.startswith("#!") else 0o644)
+            elif name in LINKS:
+                files.write_text(part / name, path.read_text(encoding="utf-8").replace(*LINKS[name]))
             else:
                 shutil.copy2(path, part / name)
         if target.exists():

@@ -123,11 +123,11 @@ def programs() -> Iterator[Line]:
         yield Line("ok", name, path) if path else Line("MISSING" if needed else "-", name, "not on PATH", advice)
 
 
-def cann(usual: Path = Path("/usr/local/Ascend/ascend-toolkit")) -> Iterator[Line]:
+def cann() -> Iterator[Line]:
     """CANN and its compiler, in the places where env.sh looks."""
-    home = os.environ.get("ASCEND_HOME_PATH", "")
-    place = Path(home) if home and Path(home).is_dir() else next(
-        (path for path in (usual / "latest", usual) if path.is_dir()), None)
+    home, root = os.environ.get("ASCEND_HOME_PATH", ""), Path(os.environ.get("ASCEND_ROOT") or "/usr/local/Ascend")
+    usual = (root / "ascend-toolkit/latest", root / "ascend-toolkit", root / "cann")
+    place = Path(home) if home and Path(home).is_dir() else next((path for path in usual if path.is_dir()), None)
     advice = "to make .om files, install the CANN toolkit; ONNX Runtime stands in for inference"
     if place is None:
         yield Line("-", "CANN", "not found", advice)
@@ -205,10 +205,13 @@ def dataset(data: str, links: Sequence[str], model: str = "") -> Iterator[Line]:
 def weights(pth: str, folder: Path, model: str = "") -> Iterator[Line]:
     """The checkpoint, held to the published one's checksum where that is known."""
     subject = f"{model} weights".strip()
-    if not pth:
-        yield Line("ok", subject, "PTH is not given: seeded weights, never trained")
+    if pth == "seeded":
+        yield Line("ok", subject, "seeded weights, never trained")
         return
     path = Path(pth)
+    if path.resolve() == (folder / "demo.pth").resolve() and path.is_file():
+        yield Line("ok", subject, f"PTH is not given: the demo's (demo.pth, {files.size(path.stat().st_size)})")
+        return
     if not path.is_file():
         yield Line("MISSING", subject, f"PTH={pth}: no such file", "give the checkpoint's path")
         return
@@ -230,7 +233,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(prog="python3 -m common.doctor", description=__doc__.splitlines()[0],
                                      epilog="Exit status 1 when a line says MISSING.")
     parser.add_argument("--data", default="", help="dataset folder; empty: the demo")
-    parser.add_argument("--pth", default="", help="checkpoint; empty: seeded weights")
+    parser.add_argument("--pth", default="seeded", help="checkpoint; default: seeded weights")
     parser.add_argument("--link", action="append", default=[], metavar="NAME=CANDIDATE[,CANDIDATE]",
                         help="a part of the dataset and where it may lie")
     parser.add_argument("--only", choices=["machine", "model"], help="a part of the lines")

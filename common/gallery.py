@@ -21,11 +21,15 @@ COUNT = 6
 
 
 class Panel(NamedTuple):
-    """One picture: uint8 [H, W, 3], RGB, or [H, W], grey. value: of the metric, where the panel has one."""
+    """One picture: uint8 [H, W, 3], RGB, or [H, W], grey. value: of the metric, where the panel has one.
+
+    cover: whether it is among those that stand for the model at the head of the page.
+    """
 
     label: str
     pixels: "np.ndarray"
     value: Optional[float] = None
+    cover: bool = False
 
 
 class Row(NamedTuple):
@@ -113,7 +117,7 @@ def write(folder: files.PathLike, rows: Sequence[Row], note: str, legend: Sequen
         for place, panel in enumerate(row.panels):
             name = f"gallery/{number}_{place}.png"
             write_rgb(folder / name, panel.pixels)
-            panels.append({"label": panel.label, "value": panel.value, "image": name,
+            panels.append({"label": panel.label, "value": panel.value, "image": name, "cover": panel.cover,
                            "width": panel.pixels.shape[1], "height": panel.pixels.shape[0]})
         listed.append({"sample": row.sample, "value": row.value, "panels": panels})
     files.write_json(folder / "gallery.json", {"note": note, "rows": listed,

@@ -1,7 +1,8 @@
 """What a run starts from, put where make can see it: `python3 -m common.inputs` links dataset and checkpoint.
 
 Links in the build folder take names without spaces, whatever the user's paths look like; `inputs.json` says what the
-run uses (the demo or real data, seeded or real weights); `<link>.list` changes when a file of that dataset does.
+run uses (the demo or real data; the demo's, seeded or real weights); `<link>.list` changes when a file of that dataset
+does.
 A file is rewritten only when its content changes, so make redoes only what follows from a change.
 """
 from __future__ import annotations
@@ -67,23 +68,26 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(prog="python3 -m common.inputs", description=__doc__.splitlines()[0])
     parser.add_argument("--build", required=True, help="the model's build folder")
     parser.add_argument("--data", default="", help="dataset folder; empty: the demo, drawn by code")
-    parser.add_argument("--pth", default="", help="checkpoint; empty: seeded weights")
+    parser.add_argument("--pth", default="seeded", help="checkpoint (demo.pth beside the build folder: the demo's); "
+                                                        "default: seeded weights")
     parser.add_argument("--link", action="append", default=[], metavar="NAME=CANDIDATE[,CANDIDATE]",
                         help="a part of the dataset: build/data/NAME links to the first candidate that is there")
     args = parser.parse_args(argv)
     build = Path(args.build)
-    about: Dict[str, str] = {"data": args.data and str(Path(args.data).resolve()) or "demo",
-                             "checkpoint": args.pth and str(Path(args.pth).resolve()) or "seeded"}
+    seeded, demo = args.pth == "seeded", build.parent / "demo.pth"
+    about: Dict[str, str] = {"data": args.data and str(Path(args.data).resolve()) or "demo", "checkpoint": "seeded"}
     if not args.link:
         about["data"] = "none"  # a model that makes its input itself
-    if args.pth:
-        files.existing_file(args.pth, "a checkpoint (PTH)")
-    link(build / "checkpoint.pth", about["checkpoint"] if args.pth else "seeded.pth")
-    if args.pth:
-        status = os.stat(args.pth)
-        write_if_changed(build / "checkpoint.list", f"{about['checkpoint']} {status.st_size} {status.st_mtime_ns}\n")
-    else:
-        write_if_changed(build / "checkpoint.list", "seeded\n")
+    listed, target = "seeded", "seeded.pth"
+    if not seeded:
+        path = files.existing_file(args.pth, "a checkpoint (PTH)").resolve()
+        about["checkpoint"], target = str(path), str(path)
+        if path == demo.resolve():
+            about["checkpoint"], target = "demo", os.path.relpath(path, build.resolve())
+        status = os.stat(path)
+        listed = f"{about['checkpoint']} {status.st_size} {status.st_mtime_ns}"
+    link(build / "checkpoint.pth", target)
+    write_if_changed(build / "checkpoint.list", listed + "\n")
     if args.data:
         root = files.existing_folder(args.data, "the dataset (DATASETS_PATH)").resolve()
     for part in args.link:

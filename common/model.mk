@@ -8,9 +8,12 @@
 #   <stage>_NEED what it reads beside the files of its script: files in build/ (data parts as NAME.list)
 #   <stage>_SRC  its source files in the model's folder
 #   DEMO_CMD     draws the demo dataset into build/demo; DEMO_SRC: its source files
+#   TRAIN_CMD    what `make demo-weights` trains demo.pth with, in build/demo-weights
 #   NETWORK_SRC  the network; SEEDED: its widths (name=number ...) for seeded weights, empty for the reference's
 #   WEIGHTS_STAGES  the stages that read checkpoint.pth
 #   BATCHES      batch sizes of `make sweep`; sweep_OUT, _CMD, _NEED, _SRC are a stage's, with % for the batch size
+#   OM           the .om files of `make om`, without the ending; om_CMD: atc's line for $(1), one of them, for the chip
+#                $(SOC); om_NEED: the files in build/ that it reads
 #   REPORT_ARGS  what the report is made from (common.report make --help)
 #   gallery_CMD, _NEED, _SRC  a stage that draws the page's pictures, gallery.json (common.gallery); none: no pictures
 #   SELFTEST     widths for the seeded weights of `make selftest`, as narrow as the network still works;
@@ -46,6 +49,9 @@ setup: ## install what requirements.txt lists into the environment that is activ
 	$(PY) -m pip install --requirement requirements.txt
 endif
 
+# for what must answer before .venv is there
+PY_NOW = $(if $(wildcard $(READY)),$(PY),$(or $(PYTHON),python3))
+
 DATASETS_PATH ?= $($(NAME)_DATASETS_PATH)
 PTH           ?= $($(NAME)_PTH)
 DEVICE        ?= cpu
@@ -61,8 +67,11 @@ AIS_INFER := $(PY) -m common.ais_infer
 # A copied folder has no common/ of its own: the installed package's files are no prerequisites there.
 sources = $(filter-out common/%,$(1)) $(wildcard $(filter common/%,$(1)))
 
+# Without PTH, the demo's weights; PTH=seeded, or SEEDED= given: weights that were never trained.
+CHECKPOINT := $(if $(strip $(PTH)),$(PTH),$(if $(filter command,$(firstword $(origin SEEDED))),seeded,$(or $(wildcard demo.pth),seeded)))
+
 LISTS  := $(foreach part,$(DATA),$(B)/$(firstword $(subst =, ,$(part))).list)
-INPUTS := --build $(B) --data "$(DATASETS_PATH)" --pth "$(PTH)" $(addprefix --link ,$(DATA))
+INPUTS := --build $(B) --data "$(DATASETS_PATH)" --pth "$(CHECKPOINT)" $(addprefix --link ,$(DATA))
 
 # What the run starts from. Looked at each time; a file changes only when what it describes does.
 $(B)/inputs.json: FORCE | $(READY)
@@ -70,13 +79,13 @@ $(B)/inputs.json: FORCE | $(READY)
 $(LISTS) $(B)/checkpoint.list: $(B)/inputs.json
 	@:
 
-# Without PTH, seeded weights; without DATASETS_PATH, the demo, drawn by code.
 WEIGHTS := $(B)/checkpoint.list
-ifeq ($(strip $(PTH)),)
+ifeq ($(CHECKPOINT),seeded)
 WEIGHTS += $(B)/seeded.pth
 $(B)/seeded.pth: $(call sources,$(NETWORK_SRC) common/seed.py) | $(READY)
 	$(PY) -m common.seed --output $@ $(addprefix --set ,$(SEEDED))
 endif
+# Without DATASETS_PATH, the demo, drawn by code.
 ifeq ($(strip $(DATASETS_PATH)),)
 $(LISTS): $(B)/demo.done
 $(B)/demo.done: $(call sources,$(DEMO_SRC)) | $(READY) $(B)/.args
@@ -91,7 +100,7 @@ $(B)/.args:
 judged_later = rm -f $(1) && { $(2) || [[ -s $(1) ]]; }
 
 # What of the environment a stage depends on: an export on no sample, only the stages that are timed on device and threads.
-settings = $(if $(filter export%,$(1)),$(SOURCE:%= SOURCE=%), LIMIT=$(LIMIT)) \
+settings = $(if $(filter export% om-%,$(1)),$(SOURCE:%= SOURCE=%), LIMIT=$(LIMIT)) \
            $(if $(filter infer perf% sweep-%,$(1)),DEVICE=$(DEVICE) THREADS=$(THREADS))
 
 define stage_rules
@@ -99,6 +108,7 @@ $(B)/.args/$(1): FORCE | $(B)/.args
 	@printf '%s\n' '$$(subst ','\'',$$($(1)_CMD)$(call settings,$(1)))' > $$@.new
 	@if cmp -s $$@.new $$@; then rm $$@.new; else mv $$@.new $$@; fi
 $(B)/$($(1)_OUT): $(B)/.args/$(1) $(addprefix $(B)/,$($(1)_NEED)) $(call sources,$($(1)_SRC)) | $(READY)
+	$(if $(filter om-%,$(1)),@rm -f $$@)
 	cd $(B) && $(if $(filter agreement,$(1)),$$(call judged_later,$(agreement_OUT),$$($(1)_CMD)),$$($(1)_CMD))
 	@test -e $$@ || { echo "error: $(1) left no $$@" >&2; exit 1; }; touch $$@
 .PHONY: $(1)
@@ -123,6 +133,27 @@ SWEPT := $(foreach batch,$(BATCHES),$(sweep-$(batch)_OUT))
 sweep: $(addprefix $(B)/,$(SWEPT))
 	@cd $(B) && $(PY) -m common.sweep --model .. --output sweep.json $(SWEPT)
 endif
+
+# For where atc is; elsewhere `make -n om` prints its lines. The chip: SOC_VERSION=, else the one that npu-smi names.
+# atc's status proves nothing, so an .om of before is removed first.
+CHIP = $(shell command -v npu-smi >/dev/null && $(PY_NOW) -m common.chip 2>/dev/null)
+SOC_VERSION ?= $(eval SOC_VERSION := $(CHIP))$(SOC_VERSION)
+SOC = $(or $(strip $(SOC_VERSION)),"$${SOC_VERSION:?e.g. Ascend310P3}")
+define om_stage
+om-$(1)_OUT  := $(1).om
+om-$(1)_CMD   = $$(call om_CMD,$(1))
+om-$(1)_NEED := $(call om_NEED,$(1))
+$(B)/.args/om-$(1): $(addprefix $(B)/,$(call om_NEED,$(1)))
+endef
+$(foreach name,$(OM),$(eval $(call om_stage,$(name))))
+$(foreach name,$(OM),$(eval $(call stage_rules,om-$(name))))
+.PHONY: om atc-there
+atc-there:
+	@command -v atc >/dev/null || { echo "error: no atc on PATH, so no .om: \`. ./env.sh\` finds CANN where it is" \
+	    "installed, \`make -n om\` prints atc's lines, \`make all\` runs the .onnx on ONNX Runtime" >&2; exit 1; }
+	@[[ -n "$(strip $(SOC_VERSION))" ]] || { echo "error: npu-smi names no chip to compile for; give" \
+	    "SOC_VERSION=Ascend310P3 (say)" >&2; exit 1; }
+om: atc-there $(OM:%=$(B)/%.om) ## the .om files, where atc is (make -n om: its lines); SOC_VERSION= names the chip, else npu-smi
 
 # What the stages that run the network read: the checkpoint as it is now.
 $(foreach stage,$(WEIGHTS_STAGES),$(eval $(B)/$($(stage)_OUT): $(WEIGHTS)))
@@ -149,13 +180,21 @@ compare: $(addprefix $(B)/,$(infer_OUT) $(pytorch_OUT) $(postprocess_OUT) $(pyto
 	@$(if $(GPU_RESULT),cd $(B) && $(call another,GPU),:)
 	@cd $(B) && $(PY) -m common.compare --model .. --run $(infer_OUT)
 
+# the dataset's folder for a command that runs elsewhere
+DATASET = "$$(cd "$(CURDIR)" && realpath -m "$(DATASETS_PATH)")"
+.PHONY: demo-weights
+demo-weights: | $(READY) ## train the demo's weights anew, into build/demo-weights (README.md says on what)
+	@mkdir -p $(B)/demo-weights
+	cd $(B)/demo-weights && $(TRAIN_CMD) --output demo.pth
+	@echo "PTH=$(B)/demo-weights/demo.pth uses them; copied here with their .json, they are the demo's"
+
 .PHONY: dist doctor
 dist: | $(READY) ## this folder as one that needs nothing outside itself, in DEST=folder
 	@$(PY) -m common.dist "$(DEST)"
 
 # with the environment as it is: what is missing from it is what doctor is to tell
 doctor: ## what `make all` finds on this machine, and what to do about what is missing
-	@$(if $(wildcard $(READY)),$(PY),$(or $(PYTHON),python3)) -m common.doctor --data "$(DATASETS_PATH)" --pth "$(PTH)" \
+	@$(PY_NOW) -m common.doctor --data "$(DATASETS_PATH)" --pth "$(CHECKPOINT)" \
 	    $(addprefix --link ,$(DATA)) $(DOCTOR)
 
 # Checked before inference: preprocessing still makes of a fixed picture what it made when the model was brought here.
@@ -194,7 +233,7 @@ readme: | $(READY) ## write the results of the run that is there into results.js
 
 selftest: $(READY) ## the whole way on two made-up samples and narrow seeded weights, in seconds
 	@rm -rf build_selftest
-	@$(MAKE) --no-print-directory -s report B=build_selftest DATASETS_PATH= PTH= SEEDED="$(SELFTEST)" LIMIT=2 \
+	@$(MAKE) --no-print-directory -s report B=build_selftest DATASETS_PATH= PTH=seeded SEEDED="$(SELFTEST)" LIMIT=2 \
 	    ROUND=2 LOOP=2 $(SELFTEST_ARGS) >build_selftest.log 2>&1 || { tail -n 25 build_selftest.log >&2; exit 1; }
 	@$(PY) -m common.report show build_selftest/report.json
 	@rm -rf build_selftest build_selftest.log
@@ -204,7 +243,7 @@ clean: ## remove build/
 	rm -rf $(B) build_testcase build_selftest build_selftest.log
 
 help: ## this list
-	@echo "$(NAME): make [target] [DATASETS_PATH=folder] [PTH=checkpoint] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann]"
+	@echo "$(NAME): make [target] [DATASETS_PATH=folder] [PTH=checkpoint|seeded] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann]"
 	@echo "stages: $(STAGES)"
 	@$(if $(strip $(BATCHES)),echo "  sweep       throughput at batch $(strip $(BATCHES)) beside the reference's",:)
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1	/' | expand -t 14

@@ -183,6 +183,22 @@ def pictures(shown: Mapping[str, Any], folder: Path, metric: Optional[Mapping[st
     return made
 
 
+def cover(reports: Sequence[Tuple[Mapping[str, Any], Path]], side: int) -> Any:
+    """What each model does, at a glance: of the sample in the middle of its gallery, what went in and what came out."""
+    from dominate import tags
+    found = []
+    for one, folder in reports:
+        if (folder / "gallery.json").is_file():
+            rows = files.read_json(folder / "gallery.json")["rows"]
+            chosen = [panel for panel in rows[len(rows) // 2]["panels"] if panel.get("cover")]
+            figure = tags.figure(tags.div(*[tags.img(
+                src=thumbnail(folder / panel["image"], side), alt=f"{one['model']}: {panel['label']}",
+                width=panel["width"], height=panel["height"]) for panel in chosen], cls="pair"), tags.figcaption(
+                    tags.a(one["model"], href=f"#{one['model']}"), ": ", " → ".join(panel["label"] for panel in chosen)))
+            found.append((any(panel["width"] > 1.5 * panel["height"] for panel in chosen), figure))
+    return tags.div(*[figure for _, figure in sorted(found, key=lambda entry: entry[0])], cls="cover")  # wide ones last
+
+
 def badge(verdict: str) -> Any:
     from dominate import tags
     return tags.span({"none": "no verdict"}.get(verdict, verdict), cls=f"badge {verdict}")
@@ -358,6 +374,8 @@ def build(reports: Sequence[Tuple[Mapping[str, Any], Path]], side: int) -> str:
     page.body.add(tags.h1(title, " ", badge(verdict)), tags.p(f"Of {max(one['date'] for one in ones)[:16]}".replace(
         "T", " ") + " UTC. ", NOTICE, cls="dim"), summary(ones), tags.p(
         "accuracy / samples; compute: median of one batch on the device / its size", cls="small dim"))
+    if len(ones) > 1:
+        page.body.add(cover(reports, side))
     for one, folder in reports:
         page.body.add(section(one, folder, side))
     return page.render(pretty=False) + "\n"

@@ -20,6 +20,8 @@ from common import errors, files
 from common.errors import UserError
 
 NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
+TRTEXEC = re.compile(r"^(?:&&&& \w+ TensorRT\.trtexec|(?:\[[^\]\n]*\] ?)*GPU Compute)", re.MULTILINE)
+"""A line of trtexec's log: its name alone may also stand in a path that another tool printed."""
 RESULT_FOLDER = re.compile(r"\d{6,8}_\d{1,2}_\d{1,2}_\d{1,2}_\d{1,6}|\d{8}_\d{6}|\d{4}(_\d\d){2}-\d\d(_\d\d){2}")
 
 
@@ -78,10 +80,13 @@ def read(path: files.PathLike, batch: Optional[int] = None) -> Performance:
         return read_pure(source, lines, batch)
     if "NPU_compute_time" in text:
         return read_ais_log(source, lines)
-    if "GPU Compute" in text or "trtexec" in text:
+    if TRTEXEC.search(text):
         return read_trtexec(source, lines, batch)
     if "Inference average time" in text or "model execute success" in text or "Inference time:" in text:
         return read_msame(source, lines, batch)
+    said = next((line for line in lines if line.startswith("[ERROR]")), None)
+    if said:  # msame's exit status is 0 all the same
+        raise UserError(f"{path}: the tool failed: {said}")
     raise UserError(f"{path}: holds none of the figures that benchmark, msame, ais_infer or trtexec leave; it is "
                     "another kind of file, or cut off")
 
@@ -116,7 +121,12 @@ def read_benchmark(source: str, lines: Sequence[str]) -> Performance:
 
 
 def read_pure(source: str, lines: Sequence[str], batch: Optional[int] = None) -> Performance:
-    """benchmark's pure inference, its file (`=`) or what it prints (`:`); its latency is per sample."""
+    """benchmark's pure inference, its file (`=`) or what it prints (`:`); its latency is per sample.
+
+    The file tells no batch but in the model's name, where that ends in `_bs<batch>`.
+    """
+    named = re.search(r"_bs(\d+)_in_device_\d+\.txt$", source)
+    batch = batch or (int(named[1]) if named else None)
     details = {}
     for line in lines:
         match = re.search(rf"ave_th\w+Rate ?[=:] ?{NUMBER}samples/s, ave_latency ?[=:] ?{NUMBER}ms$", line)
@@ -189,13 +199,15 @@ def read_ais_log(source: str, lines: Sequence[str]) -> Performance:
 def read_trtexec(source: str, lines: Sequence[str], batch: Optional[int] = None) -> Performance:
     """trtexec's log, TensorRT 7 (a block per section) and 8 to 10 (a line per section): the GPU compute section.
 
-    The throughput that trtexec itself prints is not used: it counts queries, or is 0.
+    The throughput that trtexec itself prints is not used: it counts queries, or is 0. Reference figures of the T4 are
+    of the median, so that rate stands beside, in `details`.
     """
     sections: Dict[str, Dict[str, float]] = {}
     section = ""
     for line in lines:
         if line.startswith("&&&& FAILED"):
-            raise UserError(f"{source}: trtexec failed: {line}")
+            said = next((other.partition("[E]")[2].strip() for other in lines if "] [E] " in other), line)
+            raise UserError(f"{source}: trtexec failed: {said}")
         shapes = re.search(r"--shapes=\S*?:(\d+)x", line)
         if shapes and batch is None:
             batch = int(shapes[1])
@@ -217,11 +229,12 @@ def read_trtexec(source: str, lines: Sequence[str], batch: Optional[int] = None)
         raise UserError(f"{source}: is cut off, trtexec's line `&&&& PASSED` is missing")
     compute = sections.get("GPU Compute Time") or sections.get("GPU Compute") or {}
     _need(source, compute, ("mean", "median"))
-    return Performance(source, "trtexec", "tensorrt", batch, **_figures(compute),
+    details = {f"{section} {name}": value for section, found in sections.items() for name, value in found.items()}
+    if batch:
+        details["samples/s by the median, as the reference's T4 figures are"] = 1000 * batch / compute["median"]
+    return Performance(source, "trtexec", "tensorrt", batch, **_figures(compute), details=details,
                        samples_per_s=1000 * batch / compute["mean"] if batch else None,
-                       definition="1000 * batch / mean GPU compute time",
-                       details={f"{section} {name}": value for section, found in sections.items()
-                                for name, value in found.items()})
+                       definition="1000 * batch / mean GPU compute time")
 
 
 def _read_json(source: str, text: str) -> Performance:

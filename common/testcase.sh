@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# Sourced by each model's test/offline_inference_testcase.sh: ModelZoo's self-test, on made-up data and seeded weights.
+# Sourced by each model's test/offline_inference_testcase.sh: ModelZoo's self-test, on made-up data and the demo's weights.
 # Function: the whole way, from checkpoint to result files. Accuracy: agreement with PyTorch. Performance: it is measured.
-# model_folder: the model's folder. evaluate: the options of test/eval_acc_perf.sh for these data and weights, and
-# npu_result: prints where that leaves its results; both for a machine with an NPU, where the .om is tested too.
+# model_folder: the model's folder. evaluate: the options of test/eval_acc_perf.sh for these data and weights, for a
+# machine with an NPU, where the .om is tested too.
 # What it makes lies in build_testcase, which is made anew; with an NPU also where eval_acc_perf.sh leaves its files.
 
 # shellcheck disable=SC2154 # the script that sources this one sets them
@@ -17,7 +17,7 @@ testcase_parts() {
     local om=()
     if [[ $MODEL_SUFFIX == om ]]; then
         LIMIT=2 bash test/eval_acc_perf.sh "${evaluate[@]}" || return 1
-        om=(OM_RESULT="$(npu_result)")
+        om=(OM_RESULT=result/latest)
     fi
     echo "== accuracy =="
     LIMIT=2 make compare B=build_testcase ROUND=3 LOOP=3 ${om[@]+"${om[@]}"} || return 1

@@ -16,7 +16,7 @@ SHARED = Path(os.environ.get("SHARED", ROOT.parent / "shared"))
 def environment(**more: str) -> dict:
     """The environment of a script: this one without the variables that steer a run, the project importable."""
     kept = {name: value for name, value in os.environ.items()
-            if name not in ("LIMIT", "DEVICE", "THREADS", "RESUME", "BATCH", "PTH", "DATASETS_PATH", "MAKEFLAGS",
+            if name not in ("LIMIT", "DEVICE", "THREADS", "JOBS", "RESUME", "BATCH", "PTH", "DATASETS_PATH", "MAKEFLAGS",
                             "MAKELEVEL", "MFLAGS", "MODELS", "STAGES", "SIZE", "ROUND")}
     return {**kept, "PYTHONPATH": str(ROOT), **more}
 

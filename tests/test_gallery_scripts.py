@@ -99,9 +99,10 @@ def test_intrada_panels_keep_the_palettes_colours_when_shrunk():
 
 def test_pix2pixhd_shows_a_photo_where_there_is_one():
     labels, made = np.full((64, 80), 7, np.uint8), picture(0)
-    panels = pix2pixhd_gallery.row("x", labels, made, None).panels
+    panels = pix2pixhd_gallery.row("x", labels, made).panels
     assert [panel.label for panel in panels] == ["labels", "picture made"]
-    panels = pix2pixhd_gallery.row("x", labels, made, made).panels
-    assert panels[2].label == "photo of the scene, SSIM 1.000"
+    shown = pix2pixhd_gallery.row("x", labels, made, made, 0.5)
+    panels = shown.panels
+    assert panels[2].label == "photo of the scene" and shown.value == 0.5
     assert tuple(panels[0].pixels[0, 0]) == (128, 64, 128)
     assert isinstance(panels[0], gallery.Panel)

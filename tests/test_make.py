@@ -91,7 +91,7 @@ def test_the_whole_way_then_nothing_then_only_what_follows_from_a_change(project
     arguments = ("-C", "EDSR", "all", f"DATASETS_PATH={dataset}", *QUICK)
     first = make(project, *arguments)
     assert "common.benchmark" in ran(first) and "pass" in first.stdout
-    assert "never trained" in first.stdout
+    assert "weights   the demo's, which come with this collection" in first.stdout
     assert ran(make(project, *arguments)) == []
 
     Image.new("RGB", (32, 24), (9, 9, 9)).save(dataset / "LR/0802x2.png")
@@ -107,6 +107,19 @@ def test_the_whole_way_then_nothing_then_only_what_follows_from_a_change(project
     (dataset / "HR/0801.png").touch()
     assert set(ran(make(project, *arguments))) == {"edsr_postprocess.py"}
     assert set(ran(make(project, *arguments, "DEVICE=cpu", "THREADS=1"))) >= {"common.benchmark"}
+
+
+def test_seeded_weights_are_taken_when_asked_for_and_the_demos_again_when_not(project, dataset):
+    arguments = ("-C", "EDSR", "all", f"DATASETS_PATH={dataset}", *QUICK)
+    seeded = make(project, *arguments, "PTH=seeded", "SEEDED=blocks=1 features=8")
+    assert "edsr_pth2onnx.py" in ran(seeded) and "never trained" in seeded.stdout
+    link = project / "EDSR/build/checkpoint.pth"
+    assert os.readlink(link) == "seeded.pth"
+    again = make(project, *arguments)
+    assert "edsr_pth2onnx.py" in ran(again) and "never trained" not in again.stdout
+    assert os.readlink(link) == "../demo.pth"
+    named = make(project, *arguments, "PTH=demo.pth")  # the same by its name
+    assert ran(named) == []
 
 
 def test_a_changed_size_counts_as_a_changed_input(project, dataset):

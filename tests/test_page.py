@@ -53,7 +53,7 @@ def noise(seed, height=300, width=400):
 
 def make_gallery(folder, samples=2, panels=3, **size):
     rows = [gallery.Row(f"sample {number}", 20.0 + number, [
-        gallery.Panel(f"panel {place}", noise(number * 10 + place, **size), 1.5 if place else None)
+        gallery.Panel(f"panel {place}", noise(number * 10 + place, **size), 1.5 if place else None, cover=place < 2)
         for place in range(panels)]) for number in range(samples)]
     gallery.write(folder, rows, "what is shown", [("#ff0000", "missed")])
 
@@ -93,7 +93,7 @@ def test_every_model_has_its_verdict_and_pictures_whose_data_decode(reports):
     badges = [attributes["class"] for tag, attributes in seen.tags if "badge" in attributes.get("class", "")]
     assert badges.count("badge fail") == 3 and badges.count("badge pass") == 2 * (len(MODELS) - 1)
     images = [attributes for tag, attributes in seen.tags if tag == "img"]
-    assert len(images) == len(MODELS) * 6
+    assert len(images) == len(MODELS) * (6 + 2)  # and two at the head of the page
     for attributes in images:
         content = base64.b64decode(attributes["src"].partition(",")[2])
         with Image.open(io.BytesIO(content)) as image:
@@ -110,6 +110,17 @@ def test_the_page_of_large_pictures_shrinks_them_below_the_limit(tmp_path, monke
     monkeypatch.setattr(page, "LIMIT", 1000)
     with pytest.raises(UserError, match="at most 1.0 kB are allowed"):
         page.fitting(one)
+
+
+def test_the_head_shows_what_went_in_and_came_out_of_the_middle_sample(reports):
+    ones = [(files.read_json(path), path.parent) for path in reports]
+    head = page.fitting(ones).split('class="cover"')[1].split("<section")[0]
+    for name in MODELS:
+        assert f'alt="{name}: panel 0"' in head and f'alt="{name}: panel 1"' in head and f'href="#{name}"' in head
+    assert "panel 2" not in head and "panel 0 → panel 1" in head
+    middle = page.thumbnail(ones[0][1] / "gallery/1_0.png", page.SIDES[0])  # the second of two samples
+    assert middle in head and page.thumbnail(ones[0][1] / "gallery/0_0.png", page.SIDES[0]) not in head
+    assert 'class="cover"' not in page.fitting(ones[:1])  # one model's page begins with its own pictures
 
 
 def test_seeded_weights_show_pictures_without_values(tmp_path):

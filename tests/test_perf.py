@@ -232,7 +232,8 @@ def test_msame_median_and_percentile_leave_out_the_first_run(read):
 @pytest.mark.parametrize("content, message", [
     ("[INFO] load model m.om success\n" + MSAME_FOLDER.replace("[INFO] Execute sample success\n", ""), "cut off"),
     ("[INFO] model execute success\nInference time: 32.349ms\n", "average missing"),
-    (MSAME_FOLDER + "[ERROR] Sample process failed\n", "msame failed")])
+    (MSAME_FOLDER + "[ERROR] Sample process failed\n", "msame failed"),
+    ("[ERROR] loop must in 1 to 100\n", "the tool failed: .ERROR. loop must in 1 to 100")])  # its exit status is 0
 def test_a_failed_or_cut_off_msame_log_is_an_error(read, content, message):
     with pytest.raises(UserError, match=message):
         read(content)
@@ -283,6 +284,24 @@ def test_trtexec_logs_of_each_generation_give_the_gpu_compute_section(read, cont
 def test_figures_of_a_section_that_is_not_known_are_not_taken_for_gpu_compute(read):
     stamp = "[09/04/2021-07:06:46] [I]"
     assert read(RDN_7 + f"{stamp} New Section\n{stamp} mean: 99 ms\n").mean_ms == 39.3814
+
+
+def test_the_rate_by_the_median_stands_beside_that_by_the_mean(read):
+    found = read(TRTEXEC_7)
+    assert found.details["samples/s by the median, as the reference's T4 figures are"] == pytest.approx(4000 / 1.51758)
+
+
+def test_a_failed_trtexec_log_is_an_error_with_its_first_reason(read):
+    log = ("&&&& RUNNING TensorRT.trtexec [TensorRT v8001] # trtexec --onnx=m.onnx --exportLayerInfo\n"
+           "[11/30/2022-10:21:06] [E] Unknown option: --exportLayerInfo\n[11/30/2022-10:21:06] [E] Failed\n"
+           "&&&& FAILED TensorRT.trtexec [TensorRT v8001] # trtexec --onnx=m.onnx --exportLayerInfo\n")
+    with pytest.raises(UserError, match="trtexec failed: Unknown option: --exportLayerInfo$"):
+        read(log)
+
+
+def test_a_path_named_after_trtexec_makes_no_trtexec_log(read):
+    assert read("[INFO] load model /home/trtexec/GPU Compute/m.om success\n" + MSAME_FOLDER.replace(
+        "[INFO] Execute", "[INFO] pid: 7 Execute"), batch=1).tool == "msame"
 
 
 def test_trtexec_qps_is_never_the_rate(read):

@@ -301,6 +301,34 @@ def test_results_of_other_samples_than_the_preprocessed_are_an_error(maps, tmp_p
                        "--size", f"{WIDTH}x{HEIGHT}", cwd=tmp_path), "no result for b_1_gtFine_labelIds")
 
 
+def test_pictures_are_held_against_the_photos_of_their_scenes(tmp_path, run):
+    """A photo equal to the picture has SSIM 1; the mean of it and of another stands in the file, the worst first."""
+    write_results(tmp_path / "result", ("a_gtFine_labelIds", "b_gtFine_labelIds"))
+    (tmp_path / "photos/city").mkdir(parents=True)
+    made = pix2pixhd_postprocess.read_picture(tmp_path / "result/a_gtFine_labelIds_1.bin", (WIDTH, HEIGHT))
+    for stem, pixels in (("a", made), ("b", np.full_like(made, 128))):
+        Image.fromarray(pixels).save(tmp_path / f"photos/city/{stem}_leftImg8bit.png")
+    arguments = ("result", "out", "--photos", "photos", "--accuracy", "accuracy.json", "--size", f"{WIDTH}x{HEIGHT}")
+    result = run(MODEL / "pix2pixhd_postprocess.py", *arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    found = json.loads((tmp_path / "accuracy.json").read_text())
+    values = {row["sample"]: row["value"] for row in found["rows"]}
+    assert found["metric"] == "SSIM" and found["samples"] == 2 and list(values)[0] == "b_gtFine_labelIds"
+    assert values["a_gtFine_labelIds"] == pytest.approx(1) and values["b_gtFine_labelIds"] < 0.2
+    assert found["value"] == pytest.approx(sum(values.values()) / 2)
+    assert "a_gtFine_labelIds: SSIM 1.0000" in result.stdout
+
+    Image.fromarray(made[:-2]).save(tmp_path / "photos/city/b_leftImg8bit.png")
+    one_line_error(run(MODEL / "pix2pixhd_postprocess.py", *arguments, cwd=tmp_path), "b_leftImg8bit.png", "expected")
+    (tmp_path / "photos/city/b_leftImg8bit.png").unlink()
+    one_line_error(run(MODEL / "pix2pixhd_postprocess.py", *arguments, cwd=tmp_path), "photos", "b_gtFine_labelIds",
+                   "expected b_leftImg8bit.png")
+    fewer = run(MODEL / "pix2pixhd_postprocess.py", *arguments, cwd=tmp_path, LIMIT="1")  # a's alone is there
+    assert fewer.returncode == 0, fewer.stderr
+    wrong = run(MODEL / "pix2pixhd_postprocess.py", "result", "out", "--accuracy", "x.json", cwd=tmp_path)
+    assert wrong.returncode == 2 and "--accuracy needs --photos" in wrong.stderr
+
+
 # agreement
 
 def plain_ssim(x: np.ndarray, y: np.ndarray) -> float:
@@ -603,7 +631,7 @@ def test_make_goes_the_whole_way_in_a_copied_folder_with_both_inputs(tmp_path):
         pictures.append((folder / "build/pictures.json").read_text())
         sizes.append({path.stat().st_size for path in (folder / "build/prep").glob("*.bin")})
     assert pictures[0] == pictures[1] and sizes == [{301_989_888}, {4_194_304}]
-    assert len(list((folder / "build/pictures").glob("*_gtFine_labelIds_1generated.jpg"))) == 2
+    assert len(list((folder / "build/pictures").glob("*_gtFine_labelIds_1generated.jpg"))) == 3
 
 
 @pytest.mark.full

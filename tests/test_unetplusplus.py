@@ -582,10 +582,10 @@ def test_make_takes_the_raw_layout_then_does_nothing_then_only_what_follows(raw,
 
 
 @pytest.mark.full
-def test_make_on_the_demo_with_nothing_given_reports_agreement_and_no_accuracy(tmp_path_factory):
+def test_make_on_seeded_weights_reports_agreement_and_no_accuracy(tmp_path_factory):
     from test_make import copy_project, make
     project = copy_project(tmp_path_factory.mktemp("fresh clone"))
-    result = make(project, "-C", "UNetPlusPlus", "all", "LOOP=1")
+    result = make(project, "-C", "UNetPlusPlus", "all", "PTH=seeded", "LOOP=1", "LIMIT=10")
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr
     assert "never trained" in result.stdout and "agreement ONNX against PyTorch over 10 samples" in result.stdout
     report = json.loads((project / "UNetPlusPlus/build/report.json").read_text())

@@ -27,12 +27,13 @@ done
 [[ $pth == /* ]] || pth=$PWD/$pth
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . ./env.sh
+[[ -n ${MSAME[0]}${AIS_INFER[0]} ]] || no_tool msame
 [[ -f $pth ]] || { echo "error: $pth: no such checkpoint; give --pth=FILE" >&2; exit 1; }
 
 echo "== model =="
 model=CGAN_sim.onnx
 [[ $MODEL_SUFFIX == onnx ]] || model=CGAN_bs1.om
-bash test/pth2om.sh --pth="$pth" --width="$width"
+WANTED=$MODEL_SUFFIX bash test/pth2om.sh --pth="$pth" --width="$width"
 [[ -s $model ]] || { echo "error: $model is missing; CANN's atc makes it (test/pth2om.sh)" >&2; exit 1; }
 
 echo "== preprocess =="
@@ -42,22 +43,32 @@ python3 gen_dataset_info.py --dataset_bin prep --info_name CGAN_bin.info --width
 
 echo "== inference =="
 mkdir -p result
-rm -rf result/msame result/msame_perf # so that an earlier run's results are not taken for this one's
-mkdir result/msame result/msame_perf
-"${MSAME[@]}" --model "$model" --input prep/input.bin --output result/msame
+rm -rf result/msame* result/ais* # so that an earlier run's results are not taken for this one's
+mkdir result/msame result/msame_perf result/ais result/ais_perf
+if [[ -n ${MSAME[0]} ]]; then
+    run_tool "${MSAME[@]}" --model "$model" --input prep/input.bin --output result/msame
+    keep_results msame msame
+else
+    run_tool "${AIS_INFER[@]}" --model "$model" --input prep/input.bin --output result/ais --outfmt BIN --batchsize 100
+    keep_results ais_bench ais
+fi
 
 echo "== accuracy =="
-latest=$(python3 -m common.perf newest result/msame)
-python3 CGAN_postprocess.py --bin_out_path "$latest" --save_path result --accuracy result/accuracy.json
+python3 CGAN_postprocess.py --bin_out_path result/latest --save_path result --accuracy result/accuracy.json
 python3 -m common.pytorch_infer --pth "$pth" --prep prep --output result/pytorch
 python3 CGAN_postprocess.py --bin_out_path result/pytorch --save_path result/pytorch \
     --accuracy result/pytorch_accuracy.json >/dev/null
 agree=0
-python3 CGAN_agreement.py "$latest" result/pytorch --output result/agreement.json || agree=$?
+python3 CGAN_agreement.py result/latest result/pytorch --output result/agreement.json || agree=$?
 
 echo "== performance =="
-"${MSAME[@]}" --model "$model" --input prep/input.bin --output result/msame_perf --loop 100 > result/msame.log
-python3 -m common.perf --batch 100 result/msame.log
+if [[ -n ${MSAME[0]} ]]; then
+    run_tool "${MSAME[@]}" --model "$model" --input prep/input.bin --output result/msame_perf --loop 100 > result/msame.log
+    python3 -m common.perf --batch 100 result/msame.log
+else
+    run_tool "${AIS_INFER[@]}" --model "$model" --input prep/input.bin --output result/ais_perf --loop 100 --batchsize 100
+    python3 -m common.perf "$(summary_of result/ais_perf)"
+fi
 
 python3 -m common.report judge --accuracy result/accuracy.json --pytorch result/pytorch_accuracy.json --pth "$pth"
 exit "$agree"

@@ -16,20 +16,19 @@ for argument in "$@"; do
         *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
     esac
 done
-[[ $onnx == /* ]] || [[ ! -f $onnx ]] || onnx=$PWD/$onnx
+[[ $onnx == /* || ! -f $onnx ]] || onnx=$PWD/$onnx
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . ./env.sh
 [[ -f $onnx ]] || { echo "error: $onnx: no such file; make it with test/pth2om.sh" >&2; exit 1; }
 require_gpu
 mkdir -p result/gpu
 if command -v trtexec >/dev/null; then
-    trtexec --onnx="$onnx" --fp16 --threads | tee result/trtexec.log # the shape is fixed: no --shapes
+    half_precision
+    # the shape is fixed: no --shapes; whether it went well is read off the log
+    trtexec --onnx="$onnx" ${FP16[@]+"${FP16[@]}"} --threads | tee result/trtexec.log || true
     python3 -m common.perf --batch 100 result/trtexec.log
 else
-    device=cuda
-    if python3 -c 'import onnxruntime, sys; sys.exit("TensorrtExecutionProvider" not in onnxruntime.get_available_providers())'; then
-        device=tensorrt
-    fi
-    DEVICE=$device python3 -m common.msame --model "$onnx" --output result/gpu --loop 100 > result/msame_gpu.log
+    DEVICE=$(gpu_device) python3 -m common.msame --model "$onnx" --output result/gpu --loop 100 > result/msame_gpu.log
+    head -n 1 result/msame_gpu.log # the provider that computed
     python3 -m common.perf --batch 100 result/msame_gpu.log
 fi

@@ -26,6 +26,7 @@ done
 [[ $datasets_path == /* ]] || datasets_path=$PWD/$datasets_path
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . ./env.sh
+[[ -n ${BENCHMARK[0]}${AIS_INFER[0]} ]] || no_tool benchmark
 
 data=$datasets_path
 [[ -d $data/LR ]] || data=$datasets_path/div2k
@@ -38,21 +39,28 @@ data=$datasets_path
 
 echo "== model =="
 model=edsr_x2_$size.$MODEL_SUFFIX
-bash test/pth2om.sh --pth="$pth" --size="$size"
+WANTED=$MODEL_SUFFIX bash test/pth2om.sh --pth="$pth" --size="$size"
 [[ -s $model ]] || { echo "error: $model is missing; CANN's atc makes it (test/pth2om.sh)" >&2; exit 1; }
 
 echo "== preprocess =="
 python3 -m common.fingerprint check # stops when preprocessing is no longer what the model expects
-rm -rf prep result/dumpOutput_device0 # the tool does not clear an earlier run's results
+rm -rf prep result/dumpOutput_device0 result/PureInfer_* result/ais* # no tool clears an earlier run's results
+mkdir -p result/ais result/ais_perf
 python3 edsr_preprocess.py -s "$data/LR" -d prep --size "$size"
 python3 get_info.py bin prep/bin edsr_bin.info "$size" "$size"
 
 echo "== inference =="
-"${BENCHMARK[@]}" -model_type=vision -device_id=0 -batch_size=1 -om_path="$model" -input_text_path=edsr_bin.info \
-    -input_width="$size" -input_height="$size" -output_binary=True -useDvpp=False
+if [[ -n ${BENCHMARK[0]} ]]; then
+    run_tool "${BENCHMARK[@]}" -model_type=vision -device_id=0 -batch_size=1 -om_path="$model" -input_text_path=edsr_bin.info \
+        -input_width="$size" -input_height="$size" -output_binary=True -useDvpp=False
+    keep_results benchmark dumpOutput_device0
+else
+    run_tool "${AIS_INFER[@]}" --model "$model" --input prep/bin --output result/ais --outfmt BIN --batchsize 1
+    keep_results ais_bench ais
+fi
 
 echo "== accuracy =="
-python3 edsr_postprocess.py --res result/dumpOutput_device0 --HR "$data/HR" --LR "$data/LR" --prep prep \
+python3 edsr_postprocess.py --res result/latest --HR "$data/HR" --LR "$data/LR" --prep prep \
     --accuracy result/accuracy.json
 # the published figure counts for the published checkpoint on the whole of DIV2K, PyTorch's own result otherwise
 if ! python3 -m common.report published --accuracy result/accuracy.json --pth "$pth"; then
@@ -62,7 +70,12 @@ if ! python3 -m common.report published --accuracy result/accuracy.json --pth "$
 fi
 
 echo "== performance =="
-"${BENCHMARK[@]}" -round=20 -om_path="edsr_x2_256.$MODEL_SUFFIX" -device_id=0 -batch_size=1
-python3 -m common.perf result/PureInfer_perf_of_edsr_x2_256_in_device_0.txt
+if [[ -n ${BENCHMARK[0]} ]]; then
+    run_tool "${BENCHMARK[@]}" -round=20 -om_path="edsr_x2_256.$MODEL_SUFFIX" -device_id=0 -batch_size=1
+    python3 -m common.perf --batch 1 result/PureInfer_perf_of_edsr_x2_256_in_device_0.txt
+else
+    run_tool "${AIS_INFER[@]}" --model "edsr_x2_256.$MODEL_SUFFIX" --output result/ais_perf --loop 20 --batchsize 1
+    python3 -m common.perf "$(summary_of result/ais_perf)"
+fi
 
 python3 -m common.report judge --accuracy result/accuracy.json --pytorch result/pytorch_accuracy.json --pth "$pth"

@@ -16,16 +16,18 @@ for argument in "$@"; do
         *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
     esac
 done
+[[ $onnx == /* || ! -f $onnx ]] || onnx=$PWD/$onnx
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . ./env.sh
 [[ -f $onnx ]] || { echo "error: $onnx: no such file; make it with test/pth2om.sh" >&2; exit 1; }
 require_gpu
 mkdir -p result
 if command -v trtexec >/dev/null; then
-    trtexec --onnx="$onnx" --fp16 --threads | tee result/trtexec.log # EDSR's shape is fixed: no --shapes
-    python3 -m common.perf result/trtexec.log
-elif python3 -c 'import onnxruntime, sys; sys.exit("TensorrtExecutionProvider" not in onnxruntime.get_available_providers())'; then
-    DEVICE=tensorrt python3 -m common.benchmark -round=200 -om_path="$onnx" -device_id=0 -batch_size=1
+    half_precision
+    # the shape is fixed: no --shapes; whether it went well is read off the log
+    trtexec --onnx="$onnx" ${FP16[@]+"${FP16[@]}"} --threads | tee result/trtexec.log || true
+    python3 -m common.perf --batch 1 result/trtexec.log
 else
-    DEVICE=cuda python3 -m common.benchmark -round=200 -om_path="$onnx" -device_id=0 -batch_size=1
+    DEVICE=$(gpu_device) python3 -m common.benchmark -round=200 -om_path="$onnx" -device_id=0 -batch_size=1
+    python3 -m common.perf "result/onnxruntime_pure_$(basename "$onnx" .onnx)_device_0.json"
 fi

@@ -37,6 +37,7 @@ done
 [[ $datasets_path == /* ]] || datasets_path=$PWD/$datasets_path
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . ./env.sh
+[[ -n ${BENCHMARK[0]}${AIS_INFER[0]} ]] || no_tool benchmark
 
 data=$datasets_path
 [[ ! -d $data/cityscapes ]] || data=$data/cityscapes
@@ -49,43 +50,53 @@ data=$datasets_path
 model() { # the model file for a batch size: an .om is compiled for one, the .onnx takes any
     if [[ $MODEL_SUFFIX == om ]]; then echo "intrada_deeplabv2_bs$1.om"; else echo intrada_deeplabv2.onnx; fi
 }
-summary() { # where ais_infer left its summary: beside the result folder, older ones in it
-    if [[ -f $1/sumary.json ]]; then echo "$1/sumary.json"; else echo "$1_summary.json"; fi
-}
 
 echo "== model =="
 all=$batch_sizes
 [[ " $all " == *" $batch_size "* ]] || all="$batch_size $all"
-bash test/pth2om.sh --pth="$pth" --batch_sizes="$all"
+WANTED=$MODEL_SUFFIX bash test/pth2om.sh --pth="$pth" --batch_sizes="$all"
 for batch in $all; do
     [[ -s $(model "$batch") ]] || { echo "error: $(model "$batch") is missing; CANN's atc makes it (test/pth2om.sh)" >&2; exit 1; }
 done
 
 echo "== preprocess =="
 python3 -m common.fingerprint check # stops when preprocessing is no longer what the model expects
-rm -rf prep result/dumpOutput_device0 result/pure_bs* # the tools do not clear an earlier run's results, or refuse them
-mkdir -p result
+rm -rf prep result/dumpOutput_device0 result/PureInfer_* result/ais result/pure_bs* # no tool clears an earlier run's results
+mkdir -p result/ais
 python3 intrada_preprocess.py "$data" prep
 python3 gen_dataset_info.py bin prep intrada.info 512 1024
 
 echo "== inference =="
-"${BENCHMARK[@]}" -model_type=vision -device_id=0 -batch_size="$batch_size" -om_path="$(model "$batch_size")" -input_text_path=intrada.info \
-    -input_width=1024 -input_height=512 -output_binary=True -useDvpp=False
+if [[ -n ${BENCHMARK[0]} ]]; then
+    run_tool "${BENCHMARK[@]}" -model_type=vision -device_id=0 -batch_size="$batch_size" -om_path="$(model "$batch_size")" \
+        -input_text_path=intrada.info -input_width=1024 -input_height=512 -output_binary=True -useDvpp=False
+    keep_results benchmark dumpOutput_device0
+else
+    run_tool "${AIS_INFER[@]}" --model "$(model "$batch_size")" --input prep --output result/ais --outfmt BIN --batchsize "$batch_size"
+    keep_results ais_bench ais
+fi
 
 echo "== accuracy =="
-python3 intrada_postprocess.py "$data" result/dumpOutput_device0 result/labels --prep prep --accuracy result/accuracy.json
+python3 intrada_postprocess.py "$data" result/latest result/labels --prep prep --accuracy result/accuracy.json
 # the reference does not identify its checkpoint by a checksum: PyTorch's own result is what the mIoU is held against
 python3 -m common.pytorch_infer --pth "$pth" --prep prep --output result/pytorch
 python3 intrada_postprocess.py "$data" result/pytorch result/pytorch_labels --prep prep --accuracy result/pytorch_accuracy.json >/dev/null
-python3 intrada_agreement.py result/dumpOutput_device0 result/pytorch --output result/agreement.json
+python3 intrada_agreement.py result/latest result/pytorch --output result/agreement.json
 
 echo "== performance =="
 [[ -n $loop ]] || loop=$([[ $MODEL_SUFFIX == om ]] && echo 100 || echo 2)
-summaries=()
+measured=()
 for batch in $batch_sizes; do
-    "${AIS_INFER[@]}" --model "$(model "$batch")" --output result --output_dirname "pure_bs$batch" --loop "$loop" --batchsize "$batch"
-    summaries+=("$(summary "result/pure_bs$batch")")
+    if [[ -n ${AIS_INFER[0]} ]]; then
+        mkdir -p "result/pure_bs$batch"
+        run_tool "${AIS_INFER[@]}" --model "$(model "$batch")" --output "result/pure_bs$batch" --loop "$loop" --batchsize "$batch"
+        file=$(summary_of "result/pure_bs$batch")
+    else
+        run_tool "${BENCHMARK[@]}" -round="$loop" -om_path="$(model "$batch")" -device_id=0 -batch_size="$batch"
+        file=result/PureInfer_perf_of_intrada_deeplabv2_bs${batch}_in_device_0.txt
+    fi
+    measured+=("$file")
 done
-python3 -m common.sweep "${summaries[@]}"
+python3 -m common.sweep "${measured[@]}"
 
 python3 -m common.report judge --accuracy result/accuracy.json --pytorch result/pytorch_accuracy.json --pth "$pth"

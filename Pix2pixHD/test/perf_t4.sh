@@ -56,13 +56,17 @@ require_gpu
 mkdir -p result
 if [[ -z $onnx ]]; then
     (cd "$upstream" && python3 test.py --name label2city_1024p --netG local --ngf 32 --resize_or_crop none \
-        --dataroot "$datasets_path" --checkpoints_dir "$checkpoints_dir" --how_many "${LIMIT:-10}") | tee result/gpu.log
+        --dataroot "$datasets_path" --checkpoints_dir "$checkpoints_dir" --how_many "${LIMIT:-10}") | tee result/gpu.log || {
+        echo "error: the upstream's test.py failed; its own messages say why" >&2
+        exit 1
+    }
     python3 pix2pixhd_gpu_log.py result/gpu.log --json result/gpu.json
 elif command -v trtexec >/dev/null; then
-    trtexec --onnx="$onnx" --fp16 --threads | tee result/trtexec.log # the shape is fixed: no --shapes
-    python3 -m common.perf result/trtexec.log
-elif python3 -c 'import onnxruntime, sys; sys.exit("TensorrtExecutionProvider" not in onnxruntime.get_available_providers())'; then
-    DEVICE=tensorrt python3 -m common.benchmark -round=20 -om_path="$onnx" -device_id=0 -batch_size=1
+    half_precision
+    # the shape is fixed: no --shapes; whether it went well is read off the log
+    trtexec --onnx="$onnx" ${FP16[@]+"${FP16[@]}"} --threads | tee result/trtexec.log || true
+    python3 -m common.perf --batch 1 result/trtexec.log
 else
-    DEVICE=cuda python3 -m common.benchmark -round=20 -om_path="$onnx" -device_id=0 -batch_size=1
+    DEVICE=$(gpu_device) python3 -m common.benchmark -round=20 -om_path="$onnx" -device_id=0 -batch_size=1
+    python3 -m common.perf "result/onnxruntime_pure_$(basename "$onnx" .onnx)_device_0.json"
 fi

@@ -4,20 +4,23 @@ set -euo pipefail
 
 usage() {
     cat <<'END'
-usage: bash test/pth2om.sh [--load_pretrain=DIR] [--input=onehot|labels] [--soc_version=NAME]
+usage: bash test/pth2om.sh [--load_pretrain=DIR] [--input=onehot|labels] [--soc_version=NAME] [--tune]
   --load_pretrain  folder that holds latest_net_G.pth (default: checkpoints/label2city_1024p)
   --input          what the model takes: one-hot planes (default), or label ids and edges as uint8
   --soc_version    chip to compile for, e.g. Ascend310 (default: what npu-smi names)
+  --tune           tune the operators on this machine's NPU, which takes long: atc's --auto_tune_mode, where CANN is too
+                   new for that (6.0 on) aoe
 Writes pix2pixhd.onnx (with --input=labels pix2pixhd_labels.onnx), and pix2pixhd_bs1.om (pix2pixhd_labels_bs1.om) where
 atc is on the machine.
 END
 }
-load_pretrain=checkpoints/label2city_1024p input=onehot soc=
+load_pretrain=checkpoints/label2city_1024p input=onehot soc='' tuning=no
 for argument in "$@"; do
     case $argument in
         --load_pretrain=*) load_pretrain=${argument#*=} ;;
         --input=onehot|--input=labels) input=${argument#*=} ;;
         --soc_version=*) soc=${argument#*=} ;;
+        --tune) tuning=yes ;;
         --help|-h) usage; exit 0 ;;
         *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
     esac
@@ -29,21 +32,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if [[ $input == labels ]]; then model=pix2pixhd_labels; else model=pix2pixhd; fi
 python3 pix2pixhd_pth2onnx.py --load_pretrain "$load_pretrain" --output_file "$model.onnx" --input "$input"
 
-if ! command -v atc >/dev/null; then
-    echo "no atc on this machine: $model.onnx is made, ONNX Runtime can run it; the .om needs CANN"
-    exit 0
-fi
-if [[ -z $soc ]]; then
-    soc=$(python3 -m common.chip)
-fi
-rm -f "${model}_bs1.om"
+require_atc "$model.onnx"
+[[ -n $soc ]] || soc=$(python3 -m common.chip)
+choose_tuning "$tuning"
 if [[ $input == labels ]]; then
-    atc --framework=5 --model=pix2pixhd_labels.onnx --output=pix2pixhd_labels_bs1 --input_format=NCHW \
-        --input_shape="input_labels:1,2,1024,2048" --log=error --soc_version="$soc" || true
+    compile pix2pixhd_labels_bs1 atc --framework=5 --model=pix2pixhd_labels.onnx --output=pix2pixhd_labels_bs1 \
+        --input_format=NCHW --input_shape="input_labels:1,2,1024,2048" --precision_mode=force_fp16 --log=error \
+        --soc_version="$soc" ${tune[@]+"${tune[@]}"}
 else
-    atc --framework=5 --model=pix2pixhd.onnx --output=pix2pixhd_bs1 --input_format=NCHW \
-        --input_shape="input_concat:1,36,1024,2048" --log=error --soc_version="$soc" || true
+    compile pix2pixhd_bs1 atc --framework=5 --model=pix2pixhd.onnx --output=pix2pixhd_bs1 --input_format=NCHW \
+        --input_shape="input_concat:1,36,1024,2048" --precision_mode=force_fp16 --log=error \
+        --soc_version="$soc" ${tune[@]+"${tune[@]}"}
 fi
-# atc's exit code alone proves nothing
-[[ -s ${model}_bs1.om ]] || { echo "error: atc left no ${model}_bs1.om; its messages are above" >&2; exit 1; }
-echo "${model}_bs1.om: $(stat -c %s "${model}_bs1.om") bytes"

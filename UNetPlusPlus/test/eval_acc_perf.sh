@@ -28,6 +28,7 @@ done
 [[ $datasets_path == /* ]] || datasets_path=$PWD/$datasets_path
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . ./env.sh
+[[ -n ${AIS_INFER[0]}${BENCHMARK[0]} ]] || no_tool benchmark
 
 ids=val_ids.txt
 for own in "$datasets_path/dsb2018_96/val_ids.txt" "$datasets_path/val_ids.txt"; do
@@ -49,27 +50,34 @@ fi
 model() { # the model file for a batch size: an .om is compiled for one, the .onnx takes any
     if [[ $MODEL_SUFFIX == om ]]; then echo "nested_unet_bs$1.om"; else echo nested_unet.onnx; fi
 }
-summary() { # where ais_infer left its summary: beside the result folder, older ones in it
-    if [[ -f $1/sumary.json ]]; then echo "$1/sumary.json"; else echo "$1_summary.json"; fi
-}
 
 echo "== model =="
-bash test/pth2om.sh --pth="$pth"
+WANTED=$MODEL_SUFFIX bash test/pth2om.sh --pth="$pth"
 for batch in 1 4 8 16 32; do
     [[ -s $(model $batch) ]] || { echo "error: $(model $batch) is missing; CANN's atc makes it (test/pth2om.sh)" >&2; exit 1; }
 done
 
 echo "== preprocess =="
 python3 -m common.fingerprint check # stops when preprocessing is no longer what the model expects
-rm -rf prep result/bs* result/pure_bs* # a tool may refuse an existing folder, or leave old results in it
+rm -rf prep result/bs* result/pure_bs* result/PureInfer_* # no tool clears an earlier run's results
 mkdir -p result
 python3 preprocess_nested_unet.py "$data/images" prep "$ids"
+python3 gen_dataset_info.py bin prep nested_unet_prep_bin.info 96 96
 
 for batch in 1 16; do
     echo "== inference, batch $batch =="
-    "${AIS_INFER[@]}" --model "$(model $batch)" --input prep --output result --output_dirname "bs$batch" --outfmt BIN --batchsize "$batch"
+    if [[ -n ${AIS_INFER[0]} ]]; then
+        mkdir -p "result/bs$batch"
+        run_tool "${AIS_INFER[@]}" --model "$(model $batch)" --input prep --output "result/bs$batch" --outfmt BIN --batchsize "$batch"
+        keep_results ais_infer "bs$batch"
+    else # machines from before ais_infer
+        rm -rf result/dumpOutput_device0
+        run_tool "${BENCHMARK[@]}" -model_type=vision -device_id=0 -batch_size="$batch" -om_path="$(model $batch)" \
+            -input_text_path=nested_unet_prep_bin.info -input_width=96 -input_height=96 -output_binary=True -useDvpp=False
+        keep_results benchmark dumpOutput_device0
+    fi
     echo "== accuracy, batch $batch =="
-    python3 postprocess_nested_unet.py "$(summary "result/bs$batch")" "$data/masks/0" --prep prep --accuracy "result/accuracy_bs$batch.json"
+    python3 postprocess_nested_unet.py result/latest "$data/masks/0" --prep prep --accuracy "result/accuracy_bs$batch.json"
 done
 # the published figure is of a checkpoint that was not published: PyTorch's own result is the reference
 python3 -m common.pytorch_infer --pth "$pth" --prep prep --output result/pytorch
@@ -77,12 +85,19 @@ python3 postprocess_nested_unet.py result/pytorch "$data/masks/0" --prep prep --
 
 echo "== performance =="
 [[ -n $loop ]] || loop=$([[ $MODEL_SUFFIX == om ]] && echo 100 || echo 10)
-summaries=()
+measured=()
 for batch in 1 4 8 16 32; do
-    "${AIS_INFER[@]}" --model "$(model $batch)" --output result --output_dirname "pure_bs$batch" --loop "$loop" --batchsize "$batch"
-    summaries+=("$(summary "result/pure_bs$batch")")
+    if [[ -n ${AIS_INFER[0]} ]]; then
+        mkdir -p "result/pure_bs$batch"
+        run_tool "${AIS_INFER[@]}" --model "$(model $batch)" --output "result/pure_bs$batch" --loop "$loop" --batchsize "$batch"
+        file=$(summary_of "result/pure_bs$batch")
+    else
+        run_tool "${BENCHMARK[@]}" -round="$loop" -om_path="$(model $batch)" -device_id=0 -batch_size="$batch"
+        file=result/PureInfer_perf_of_nested_unet_bs${batch}_in_device_0.txt
+    fi
+    measured+=("$file")
 done
-python3 -m common.sweep "${summaries[@]}"
+python3 -m common.sweep "${measured[@]}"
 
 status=0
 for batch in 1 16; do

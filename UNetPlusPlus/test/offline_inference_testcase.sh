@@ -2,10 +2,9 @@
 # ModelZoo's self-test: function, accuracy and performance on made-up data, in minutes.
 set -euo pipefail
 model_folder=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# for a machine with an NPU: what test/eval_acc_perf.sh is given, and where it leaves the results
+# for a machine with an NPU: what test/eval_acc_perf.sh is given
 # shellcheck disable=SC2034 # common/testcase.sh reads it
-evaluate=(--datasets_path=build_testcase/demo --pth=build_testcase/seeded.pth)
-npu_result() { echo result/bs1; }
+evaluate=(--datasets_path=build_testcase/demo --pth=build_testcase/checkpoint.pth --loop=10)
 common=$model_folder/common
 [[ -d $common ]] || common=$(python3 -c 'import common; print(common.__path__[0])')
 # shellcheck source=common/testcase.sh

@@ -16,22 +16,25 @@ for argument in "$@"; do
         *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
     esac
 done
+[[ $onnx == /* || ! -f $onnx ]] || onnx=$PWD/$onnx
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . ./env.sh
 [[ -f $onnx ]] || { echo "error: $onnx: no such file; make it with test/pth2om.sh" >&2; exit 1; }
-if ! command -v nvidia-smi >/dev/null || ! nvidia-smi -L | grep -q .; then
-    echo "error: no NVIDIA GPU on this machine (nvidia-smi finds none); this figure can only be taken on one" >&2
-    exit 1
-fi
+require_gpu
 mkdir -p result
 logs=()
+if command -v trtexec >/dev/null; then
+    half_precision
+else
+    device=$(gpu_device)
+fi
 for batch in 1 4 8 16 32; do
     if command -v trtexec >/dev/null; then
-        trtexec --onnx="$onnx" --fp16 --shapes="actual_input_1:${batch}x3x96x96" --threads | tee "result/trtexec_bs$batch.log"
+        # whether it went well is read off the log
+        trtexec --onnx="$onnx" ${FP16[@]+"${FP16[@]}"} --shapes="actual_input_1:${batch}x3x96x96" --threads | tee "result/trtexec_bs$batch.log" || true
+        python3 -m common.perf "result/trtexec_bs$batch.log"
         logs+=("result/trtexec_bs$batch.log")
     else
-        device=cuda
-        ! python3 -c 'import onnxruntime, sys; sys.exit("TensorrtExecutionProvider" not in onnxruntime.get_available_providers())' || device=tensorrt
         DEVICE=$device python3 -m common.ais_infer --model "$onnx" --output result --output_dirname "gpu_bs$batch" --loop 200 --batchsize "$batch"
         logs+=("result/gpu_bs${batch}_summary.json")
     fi

@@ -9,9 +9,11 @@ import numpy as np
 
 from common.cityscapes import HEIGHT, IMAGE, INSTANCE_IDS, LABEL, LABEL_IDS, WIDTH
 from common.demo._scene import Layer, Scene, noise
+from common.files import PathLike
 from common.pictures import write_rgb
 
 CITY = "demo"
+TRAINING_SEED = 1000
 RIM = 6  # pixels at the left, right and top that are out of the region of interest
 WALLS = ((196, 186, 160), (172, 150, 118), (150, 92, 74), (186, 182, 176), (206, 196, 176), (140, 136, 128), (176, 122, 92))
 CARS = ((28, 30, 33), (172, 176, 178), (214, 214, 210), (92, 96, 100), (132, 26, 26), (30, 52, 96), (70, 82, 74), (148, 134, 110))
@@ -619,3 +621,20 @@ def _develop(scene: Scene) -> np.ndarray:
     photo = 255 * (np.clip(photo, 0, 255) / 255) ** 1.12 * np.array([0.86, 0.93, 0.86], np.float32)
     photo += scene.generator.normal(0, 2.0, (height, width, 1)).astype(np.float32)
     return np.clip(np.round(photo), 0, 255).astype(np.uint8)
+
+
+def training(folder: PathLike, count: int) -> List[Tuple[Path, Path, Path]]:
+    """Photo, label ids and instance ids of `count` streets for training, drawn into `folder` where they are not yet.
+
+    They are of another seed than any demo, so that the demo's are held out.
+    """
+    found = []
+    for number in range(count):
+        frame = f"{CITY}_{number:06d}_000019"
+        paths = (Path(folder) / f"{frame}_{IMAGE}.png", Path(folder) / f"{frame}_{LABEL_IDS}.png",
+                 Path(folder) / f"{frame}_{INSTANCE_IDS}.png")
+        if not all(path.is_file() for path in paths):
+            for path, pixels in zip(paths, street(np.random.default_rng([TRAINING_SEED, number]))):
+                write_rgb(path, pixels)
+        found.append(paths)
+    return found

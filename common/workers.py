@@ -1,0 +1,132 @@
+"""Several processes for the samples of one stage: JOBS=N, by default as many as there are cores.
+
+What comes out is the same for any N: results are handed back in the order of the samples, and each is made alone.
+"""
+from __future__ import annotations
+
+import collections
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from typing import Any, Callable, Deque, Iterator, Optional, Sequence, TypeVar
+
+from common.errors import UserError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_task: Optional[Callable[[Any], Any]] = None
+"""What the workers do. They are forked, so they have it, and all that it refers to, without a copy being sent."""
+
+
+def cores() -> int:
+    """The processor's cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def count(each: int = 0) -> int:
+    """How many processes to use: JOBS of the environment, else the cores, but no more than free memory has room for.
+
+    each: bytes of memory that one needs, as far as is known. Raises `UserError` for a JOBS that is no number.
+    """
+    text = os.environ.get("JOBS", "").strip()
+    if text:
+        if not text.isdigit() or int(text) < 1:
+            raise UserError(f"JOBS={text}: expected a whole number of processes, at least 1")
+        return int(text)
+    free = available()
+    return max(1, min(cores(), free // each)) if each and free else cores()
+
+
+def available() -> int:
+    """Bytes of memory that programs may still take, 0 where the system does not tell."""
+    with suppress(OSError, ValueError):
+        with open("/proc/meminfo", encoding="ascii") as file:
+            return next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable:"))
+    return 0
+
+
+def ordered(task: Callable[[Item], Result], items: Sequence[Item], each: int = 0) -> Iterator[Result]:
+    """`task` of every item, in their order, by `count(each)` processes; by none beside this one where that is 1.
+
+    task may be any function that is there already; its results are sent back, so large ones are better written to
+    files by it. What it raises is raised here, of the first item that fails, and no process is left behind then, nor
+    when this one is interrupted or killed. Raises `UserError` when a process is killed from outside.
+    """
+    jobs = min(count(each), len(items))
+    if jobs <= 1 or "fork" not in multiprocessing.get_all_start_methods():
+        yield from map(task, items)
+        return
+    global _task
+    _task = task
+    opencv = sys.modules.get("cv2")
+    if opencv is not None:  # its threads would be missing in a forked process, which then waits for them for ever
+        threads = opencv.getNumThreads()
+        opencv.setNumThreads(1)
+    before = set(multiprocessing.active_children())
+    executor = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), _begin, (os.getpid(),))
+    waiting: Deque["Future[Result]"] = collections.deque()
+    try:
+        for item in items:  # no more at once than keeps every process busy: results wait for their turn
+            waiting.append(executor.submit(_work, item))
+            if len(waiting) > 2 * jobs:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise UserError("a worker process was killed, perhaps for want of memory; give JOBS=1, or fewer than "
+                        f"{jobs}") from error
+    finally:
+        _task = None
+        if waiting:  # cut short: the others' work is of no use any more
+            for future in waiting:
+                future.cancel()
+            for process in set(multiprocessing.active_children()) - before:
+                process.terminate()
+        executor.shutdown()
+        if opencv is not None:
+            opencv.setNumThreads(threads)
+
+
+class _Stop(BaseException):
+    """Ends a worker amid its task, which takes half-written files away then."""
+
+
+_busy = False
+
+
+def _begin(parent: int) -> None:
+    """In a new worker: Ctrl-C is the parent's to answer, and without the parent there is nothing to do."""
+    def stop(number: int, frame: object) -> None:
+        if _busy:
+            raise _Stop
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, stop)
+    os.environ["OPENCV_FOR_THREADS_NUM"] = "1"  # for a task that imports it first: the processes are the parallel part
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _work(item: Any) -> Any:
+    global _busy
+    assert _task is not None
+    _busy = True
+    try:
+        return _task(item)
+    except _Stop:
+        os._exit(1)
+    finally:
+        _busy = False

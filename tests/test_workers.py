@@ -1,0 +1,190 @@
+"""Several processes for one stage: the same results in the same order for any number, and none left behind."""
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common import workers
+from common.errors import UserError
+from conftest import ROOT, environment, one_line_error
+
+
+@pytest.mark.parametrize("jobs", ["1", "2", "5"])
+def test_results_come_in_the_order_of_the_items_for_any_number_of_processes(jobs, monkeypatch):
+    monkeypatch.setenv("JOBS", jobs)
+
+    def task(number):
+        time.sleep(0.02 * (number % 3))  # the later ones of three are done later
+        return number * number, os.getpid()
+
+    found = list(workers.ordered(task, range(12)))
+    assert [square for square, _ in found] == [number * number for number in range(12)]
+    processes = {pid for _, pid in found}
+    assert processes == {os.getpid()} if jobs == "1" else os.getpid() not in processes and len(processes) > 1
+
+
+def test_the_first_item_that_fails_is_the_one_that_is_told(monkeypatch):
+    monkeypatch.setenv("JOBS", "2")
+
+    def task(number):
+        if number in (3, 4):
+            time.sleep(0.2 if number == 3 else 0)
+            raise UserError(f"sample {number} is bad")
+        return number
+
+    taken = []
+    with pytest.raises(UserError, match="sample 3 is bad"):
+        for value in workers.ordered(task, range(100)):
+            taken.append(value)
+    assert taken == [0, 1, 2] and children() == []
+
+
+def test_a_loop_that_is_left_early_leaves_no_process(monkeypatch):
+    monkeypatch.setenv("JOBS", "2")
+    for value in workers.ordered(lambda number: time.sleep(0.01) or number, range(1000)):
+        if value == 3:
+            break
+    assert children() == []
+
+
+def test_a_worker_that_is_killed_is_an_error_that_says_what_to_do(monkeypatch):
+    monkeypatch.setenv("JOBS", "2")
+
+    def task(number):
+        if number == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    with pytest.raises(UserError, match="a worker process was killed, perhaps for want of memory; give JOBS=1"):
+        list(workers.ordered(task, range(50)))
+    assert children() == []
+
+
+def test_the_number_follows_jobs_then_memory_then_cores(monkeypatch):
+    monkeypatch.setattr(workers, "cores", lambda: 8)
+    monkeypatch.setattr(workers, "available", lambda: 1000)
+    monkeypatch.delenv("JOBS", raising=False)
+    assert (workers.count(), workers.count(300), workers.count(5000)) == (8, 3, 1)
+    monkeypatch.setenv("JOBS", "3")
+    assert workers.count(5000) == 3  # who gives a number has it
+    for wrong in ("0", "-1", "two"):
+        monkeypatch.setenv("JOBS", wrong)
+        with pytest.raises(UserError, match=f"JOBS={wrong}: expected a whole number"):
+            workers.count()
+
+
+def test_opencv_that_was_used_with_threads_before_does_not_stall_the_workers(monkeypatch):
+    cv2 = pytest.importorskip("cv2")
+    monkeypatch.setenv("JOBS", "2")
+    picture = np.zeros((2000, 2000, 3), np.uint8)
+
+    def task(number):
+        return int(cv2.resize(cv2.cvtColor(picture + np.uint8(number), cv2.COLOR_RGB2GRAY), (1500, 1500)).sum())
+
+    expected, threads = task(1), cv2.getNumThreads()
+    assert list(workers.ordered(task, [1, 1, 1])) == [expected] * 3
+    assert cv2.getNumThreads() == threads
+
+
+def children(parent: int = 0) -> list:
+    """The processes below one, this one by default."""
+    parent, found = parent or os.getpid(), []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{entry}/stat", encoding="ascii", errors="replace") as file:
+                state, above = file.read().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if int(above) == parent and state != "Z":
+            found.append(int(entry))
+    return found
+
+
+@pytest.fixture
+def many(tmp_path):
+    """64 pictures to preprocess, each large enough to take a while."""
+    generator = np.random.default_rng(0)
+    for number in range(64):
+        path = tmp_path / f"LR/{number:02d}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(generator.integers(0, 256, (300, 300, 3), np.uint8)).save(path)
+    return tmp_path
+
+
+def start(folder, jobs, signal_group=True):
+    command = [sys.executable, str(ROOT / "EDSR/edsr_preprocess.py"), "-s", "LR", "-d", "out", "--size", "1020"]
+    return subprocess.Popen(command, cwd=folder, env=environment(JOBS=jobs), stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, start_new_session=signal_group)
+
+
+def wait_for_some(folder):
+    end = time.time() + 60
+    while len(list((folder / "out/bin").glob("*.bin"))) < 4:
+        assert time.time() < end, "nothing was written"
+        time.sleep(0.02)
+
+
+def bins(folder):
+    return {path.name: path.read_bytes() for path in (folder / "out/bin").glob("*.bin")}
+
+
+def test_preprocess_writes_the_same_bytes_with_any_number_of_processes(many):
+    found, manifests = [], []
+    for jobs in ("1", "3"):
+        process = start(many, jobs)
+        assert process.wait(120) == 0, process.stderr.read()
+        found.append(bins(many))
+        manifests.append(json.loads((many / "out/manifest.json").read_text()))
+        (many / "out").rename(many / f"out{jobs}")
+    assert len(found[0]) == 64 and found[0] == found[1] and manifests[0] == manifests[1]
+
+
+def test_ctrl_c_ends_all_processes_at_once_and_the_next_run_goes_on(many):
+    process = start(many, "3")
+    wait_for_some(many)
+    group = children(process.pid)
+    assert len(group) == 3
+    begin = time.time()
+    os.killpg(process.pid, signal.SIGINT)  # as the terminal does: to all of them
+    status = process.wait(20)
+    assert status == 130 and time.time() - begin < 5
+    assert process.stderr.read().strip().splitlines()[-1].startswith("error: interrupted")
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in group)
+    assert not list((many / "out/bin").glob(".*"))  # nothing half-written
+    kept = len(list((many / "out/bin").glob("*.bin")))
+    again = start(many, "2")
+    output, errors = again.communicate(timeout=120)
+    assert again.returncode == 0, errors
+    assert 0 < kept <= 64 and "(0 were there already)" not in output and len(bins(many)) == 64
+
+
+def test_a_killed_run_leaves_no_process_behind_and_the_next_goes_on(many):
+    process = start(many, "2")
+    wait_for_some(many)
+    group = children(process.pid)
+    process.kill()
+    process.wait(20)
+    end = time.time() + 10
+    while any(os.path.exists(f"/proc/{pid}") for pid in group) and time.time() < end:
+        time.sleep(0.1)
+    assert group and not any(os.path.exists(f"/proc/{pid}") for pid in group)
+    again = start(many, "2")
+    output, errors = again.communicate(timeout=120)
+    assert again.returncode == 0, errors
+    assert not list((many / "out/bin").glob(".*")) and len(bins(many)) == 64
+
+
+def test_a_bad_sample_is_one_line_with_several_processes(many):
+    (many / "LR/33.png").write_bytes(b"no picture")
+    process = start(many, "3")
+    output, errors = process.communicate(timeout=120)
+    one_line_error(subprocess.CompletedProcess([], process.returncode, output, errors), "33.png", "cannot be decoded")
+    assert not (many / "out/manifest.json").exists()
