@@ -179,11 +179,11 @@ def overview(models: Sequence[facts.Facts], results: Sequence[Sequence[Mapping[s
             found, agreement = result["accuracy"], result["agreement"]
             rows.append((model.name, data_name(result, english),
                          f"{found['metric']} {found['value']:.4g} {found['unit']}".strip() if found else "",
-                         reference, f"{agreement['cosine']:.6f}" if agreement else ""))
+                         "-" if result["data"] == "demo" else reference, f"{agreement['cosine']:.6f}" if agreement else ""))
         if not own:
             rows.append((model.name, "not measured yet", "", reference, ""))
-    return "\n".join(table(("model", "data and weights", "measured here, ONNX Runtime on the CPU", "reference",
-                            "ONNX against PyTorch, cosine"), rows))
+    return "\n".join(table(("model", "data and weights", "measured here, ONNX Runtime on the CPU",
+                            "reference, on its own data", "ONNX against PyTorch, cosine"), rows))
 
 
 def put(readme: Path, *languages: Mapping[str, str]) -> bool:

@@ -210,6 +210,11 @@ def fastest(report: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
 HEAD = ("model", "verdict", "accuracy", "reference", "ONNX vs PyTorch", "compute", "samples/s")
 
 
+def short(value: float) -> str:
+    """Four digits, all those before the point: 0.6484, 135.3, 24640."""
+    return f"{value:.0f}" if value >= 1000 else f"{value:.4g}"
+
+
 def row(report: Mapping[str, Any]) -> Tuple[str, ...]:
     """One report as the cells under `HEAD`; "-" where there is nothing to say."""
     accuracy, agreement, run = report["accuracy"], report["agreement"], fastest(report)
@@ -222,7 +227,7 @@ def row(report: Mapping[str, Any]) -> Tuple[str, ...]:
     if agreement:
         agree = f"cosine {agreement['cosine']:.6f}"
     if run:
-        compute, rate = f"{run['compute_ms']['median']:.4g} ms / {run['batch']}", f"{run['samples_per_s']:.4g}"
+        compute, rate = f"{run['compute_ms']['median']:.4g} ms / {run['batch']}", short(run["samples_per_s"])
     return report["model"], report["verdict"], own, expected, agree, compute, rate
 
 

@@ -71,6 +71,8 @@ def test_the_collections_table_is_as_written(tmp_path):
     text = readme.overview([facts.load(ROOT / name) for name in names], [readme.kept(ROOT / name) for name in names])
     assert between_marks(ROOT / "README.md") == f"\n{text}\n"
     assert [row[0] for row in cells(text)[2:]] and {row[0] for row in cells(text)[2:]} == set(names)
+    demo = [row for row in cells(text)[2:] if row[1].startswith("demo data")]
+    assert demo and {row[3] for row in demo} == {"-"}  # the reference is of other data
 
 
 @pytest.fixture
