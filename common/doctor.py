@@ -5,6 +5,7 @@ A line per thing: `ok` it is there, `-` it is absent and not needed here, `MISSI
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import platform
 import re
@@ -154,8 +155,10 @@ def npu() -> Iterator[Line]:
     yield Line("ok", "NPU", f"{', '.join(found)}: --soc_version={found[0]}")
     names = (f"benchmark.{platform.machine()}", "benchmark", "msame", "ais_infer")
     tools = [name for name in names if shutil.which(name)]
+    if importlib.util.find_spec("ais_bench"):
+        tools.append("python3 -m ais_bench")
     yield Line("ok", "tools", ", ".join(tools)) if tools else \
-        Line("-", "tools", "benchmark, msame, ais_infer: none on PATH", "install ais_bench, or put them on PATH")
+        Line("-", "tools", "benchmark, msame, ais_infer, ais_bench: none there", "install ais_bench, or put one on PATH")
 
 
 def gpu() -> Iterator[Line]:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -74,6 +75,9 @@ def test_the_chip_is_named_as_atc_wants_it(copy, run, tmp_path, expected):
     result = run("-m", "common.doctor", cwd=copy, PATH=fake_npu_smi(tmp_path / "bin", TABLES[expected]))
     assert f"{expected}: --soc_version={expected}" in lines(result, "NPU")[0]
     assert "install ais_bench" in lines(result, "tools")[0] and result.returncode == 0
+    result = run("-m", "common.doctor", cwd=copy, PATH=fake_npu_smi(tmp_path / "more", TABLES[expected]),
+                 PYTHONPATH=f"{ROOT}{os.pathsep}{ROOT / 'tests/ascend'}")
+    assert lines(result, "tools")[0].endswith("python3 -m ais_bench")
 
 
 def test_cann_and_the_gpus_driver_are_found(copy, run, tmp_path):
