@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,11 @@ def run() -> Callable[..., subprocess.CompletedProcess]:
         return subprocess.run([sys.executable, *map(str, arguments)], cwd=None if cwd is None else str(cwd),
                               capture_output=True, text=True, timeout=timeout, env=environment(**variables))
     return call
+
+
+def heed_ctrl_c() -> None:
+    """For Popen's preexec_fn: what a shell starts in the background ignores SIGINT, and so would what the tests start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def one_line_error(result: subprocess.CompletedProcess, *parts: str, status: int = 1) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from common import dataset
 from common.errors import UserError
-from conftest import ROOT, environment
+from conftest import ROOT, environment, heed_ctrl_c
 
 
 def test_bin_is_raw_little_endian_in_c_order(tmp_path):
@@ -131,7 +131,7 @@ errors.run(main)
 
 def start_slow(folder, delay, jobs="1"):
     (folder / "slow.py").write_text(SLOW)
-    return subprocess.Popen([sys.executable, "slow.py", str(delay)], cwd=folder, env=environment(JOBS=jobs),
+    return subprocess.Popen([sys.executable, "slow.py", str(delay)], cwd=folder, env=environment(JOBS=jobs), preexec_fn=heed_ctrl_c,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

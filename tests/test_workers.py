@@ -14,7 +14,7 @@ from PIL import Image
 
 from common import workers
 from common.errors import UserError
-from conftest import ROOT, environment, one_line_error
+from conftest import ROOT, environment, heed_ctrl_c, one_line_error
 
 
 @pytest.mark.parametrize("jobs", ["1", "2", "5"])
@@ -119,10 +119,10 @@ def many(tmp_path):
     return tmp_path
 
 
-def start(folder, jobs, signal_group=True):
+def start(folder, jobs):
     command = [sys.executable, str(ROOT / "EDSR/edsr_preprocess.py"), "-s", "LR", "-d", "out", "--size", "1020"]
     return subprocess.Popen(command, cwd=folder, env=environment(JOBS=jobs), stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True, start_new_session=signal_group)
+                            stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heed_ctrl_c)
 
 
 def wait_for_some(folder):
