@@ -12,7 +12,6 @@ import numpy as np
 
 import intrada_preprocess
 from common import cityscapes, errors, facts, pictures, train
-from common.dataset import positive
 from common.demo import streets
 
 BLOCKS, WIDTHS = (2, 2, 4, 2), (32, 32, 48, 64, 96)
@@ -25,8 +24,7 @@ Sample = Tuple[np.ndarray, np.ndarray]
 def main(argv: Optional[Sequence[str]] = None) -> None:
     started, model = time.time(), facts.load(__file__)
     parser = train.parser(__doc__.splitlines()[0], steps=2000)
-    parser.add_argument("--streets", default="streets", metavar="DIR", help="where drawn streets are kept")
-    parser.add_argument("--count", type=positive, default=120, help="how many to draw (default: %(default)s)")
+    train.add_streets(parser)
     args = parser.parse_args(argv)
     import torch
     from torch.nn import functional

@@ -10,7 +10,6 @@ from typing import List, Optional, Sequence
 
 import pix2pixhd_preprocess as preparation
 from common import cityscapes, errors, pictures, train
-from common.dataset import positive
 from common.demo import streets
 
 NGF, DOWNSAMPLINGS, GLOBAL_BLOCKS, LOCAL_BLOCKS = 8, 3, 4, 2
@@ -24,8 +23,7 @@ ALIKE, MATCH = 20.0, 4.0
 def main(argv: Optional[Sequence[str]] = None) -> None:
     started = time.time()
     parser = train.parser(__doc__.splitlines()[0], steps=1200)
-    parser.add_argument("--streets", default="streets", metavar="DIR", help="where drawn streets are kept")
-    parser.add_argument("--count", type=positive, default=120, help="how many to draw (default: %(default)s)")
+    train.add_streets(parser)
     args = parser.parse_args(argv)
     import numpy as np
     import torch

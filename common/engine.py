@@ -54,6 +54,11 @@ def device_name(device: Optional[str] = None) -> str:
     return device
 
 
+def cores() -> int:
+    """The processor's cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def thread_count(threads: Optional[int] = None) -> int:
     """`threads`, else `THREADS` of the environment, else the number of cores that this process may use."""
     text = os.environ.get("THREADS", "").strip()
@@ -62,7 +67,7 @@ def thread_count(threads: Optional[int] = None) -> int:
             raise UserError(f"THREADS={text}: expected a whole number, at least 1")
         threads = int(text)
     if threads is None:
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = cores()
     if threads < 1:
         raise UserError(f"THREADS={threads}: expected at least 1")
     return threads

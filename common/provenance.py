@@ -33,8 +33,7 @@ def machine(threads: Optional[int] = None) -> Dict[str, Any]:
     memory = None
     with suppress(ValueError, OSError, AttributeError):
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return {"cpu": engine.hardware("cpu"), "cores": cores, "threads": threads, "memory_bytes": memory,
+    return {"cpu": engine.hardware("cpu"), "cores": engine.cores(), "threads": threads, "memory_bytes": memory,
             "system": f"{platform.system()} {platform.machine()}", "chips": chips()}
 
 

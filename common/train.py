@@ -34,6 +34,12 @@ def parser(description: str, steps: int) -> argparse.ArgumentParser:
     return made
 
 
+def add_streets(made: argparse.ArgumentParser) -> None:
+    """The options of those that train on drawn streets (`common.demo.streets.training`)."""
+    made.add_argument("--streets", default="streets", metavar="DIR", help="where drawn streets are kept")
+    made.add_argument("--count", type=positive, default=120, help="how many to draw (default: %(default)s)")
+
+
 def batch(samples: "Sequence[torch.Tensor]") -> "torch.Tensor":
     """[C, H, W] each to [N, C, H, W], channels last in memory, which is the faster layout on a CPU."""
     import torch

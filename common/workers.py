@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from typing import Any, Callable, Deque, Iterator, Optional, Sequence, TypeVar
 
+from common.engine import cores
 from common.errors import UserError
 
 Item = TypeVar("Item")
@@ -23,11 +24,6 @@ Result = TypeVar("Result")
 
 _task: Optional[Callable[[Any], Any]] = None
 """What the workers do. They are forked, so they have it, and all that it refers to, without a copy being sent."""
-
-
-def cores() -> int:
-    """The processor's cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def count(each: int = 0) -> int:
@@ -104,6 +100,7 @@ _busy = False
 def _begin(parent: int) -> None:
     """In a new worker: Ctrl-C is the parent's to answer, and without the parent there is nothing to do."""
     def stop(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it comes twice; cleaning up is not cut short
         if _busy:
             raise _Stop
         os._exit(1)
