@@ -51,10 +51,10 @@ doctor: ## what `make all` finds on this machine, and what to do about what is m
 	for model in $(MODELS); do $(MAKE) --no-print-directory -s -C $$model doctor DOCTOR="--only model" || status=1; done; \
 	exit $$status
 
-test: $(VENV)/installed ## the tests, a few minutes
+test: $(VENV)/extras ## the tests, a few minutes
 	$(PY) -m pytest -m "not full" -n 2 --dist loadfile
 
-test-full: $(VENV)/installed ## the full-size checks, which need ../shared
+test-full: $(VENV)/extras ## the full-size checks, which need ../shared
 	$(PY) -m pytest -m full
 
 clean: clean-page

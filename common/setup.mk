@@ -7,6 +7,11 @@ PYTHON ?= $(or $(MADE),python3)
 $(VENV)/installed: $(ROOT)requirements.txt $(ROOT)pyproject.toml $(if $(filter-out $(PYTHON),$(MADE)),FORCE)
 	@"$(ROOT)common/setup.sh" "$(ROOT)." "$(PYTHON)"
 
-.PHONY: setup FORCE
+$(VENV)/extras: $(ROOT)requirements-extra.txt $(VENV)/installed
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement "$<" --constraint "$(ROOT)requirements.txt"
+	@touch $@
+
+.PHONY: setup extras FORCE
+extras: $(VENV)/extras ## what only an option needs: OpenVINO (DEVICE=openvino) and Ray Data (ENGINE=ray)
 setup: $(VENV)/installed ## set up .venv (done by itself when needed); PYTHON= picks the interpreter
 FORCE:
