@@ -13,7 +13,7 @@ import numpy as np
 
 import digit_classifier
 import util
-from common import dataset, errors, facts, files, pictures, report
+from common import dataset, errors, evaluation, facts, files, pictures, report
 from common.errors import UserError
 
 
@@ -29,7 +29,11 @@ def find_output(folder: files.PathLike) -> Path:
 
 def read_output(folder: files.PathLike, extra: Mapping[str, Any]) -> np.ndarray:
     """The pictures in a result folder: float32 [noises * classes, C, side, side] in -1..1, C (1 or 3) by the length."""
-    path = find_output(folder)
+    return read_pictures(find_output(folder), extra)
+
+
+def read_pictures(path: Path, extra: Mapping[str, Any]) -> np.ndarray:
+    """The pictures of a result file, as `read_output`."""
     count, side = extra["noises"] * extra["classes"], extra["side"]
     channels = path.stat().st_size // (4 * count * side * side)
     if channels not in (1, 3) or path.stat().st_size != 4 * count * channels * side * side:
@@ -54,7 +58,8 @@ def score(read: np.ndarray, classes: int) -> float:
     return 100 * float((read == np.arange(len(read)) % classes).mean())
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] = None) -> evaluation.Evaluation:
+    """What the command line asks for. samples: the one id, where its output is handed over."""
     model = facts.load(__file__)
     classes = model.extra["classes"]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -63,22 +68,35 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--save_path", required=True, metavar="DIR", help="folder for result.png")
     parser.add_argument("--accuracy", metavar="JSON", help="file for the read rate, which the report takes up")
     args = parser.parse_args(argv)
-    output = read_output(args.bin_out_path, model.extra)
-    classifier = digit_classifier.load()
     target = Path(args.save_path) / "result.png"
-    pictures.write_rgb(target, util.grid(util.to_bytes(output), classes))
-    print(f"{target}: {len(output)} digits, a row per noise, a column per digit")
-    read = read_digits(output, classifier.weights)
-    value, own = score(read, classes), 100 * classifier.about["held_out_accuracy"]
-    for index in np.flatnonzero(read != np.arange(len(read)) % classes):
-        print(f"row {index // classes + 1}, digit {index % classes}: read as {read[index]}")
-    if args.accuracy:
-        rows = {f"row {index // classes + 1}, digit {index % classes}, read as {digit}":
-                100.0 * (digit == index % classes) for index, digit in enumerate(read)}
-        report.write_accuracy(args.accuracy, model, value, rows, {
-            "name": f"on {classifier.about['held_out']} real MNIST digits", "value": own})
-    print(f"read rate: {value:.2f} % of {len(read)} generated digits are read as the digit asked for "
-          f"(of {classifier.about['held_out']} real MNIST digits the classifier reads {own:.2f} %)")
+    classifier = digit_classifier.load()
+
+    def one(sample: str, name: str, output: np.ndarray) -> evaluation.Row:
+        """The digits that are read."""
+        pictures.write_rgb(target, util.grid(util.to_bytes(output), classes))
+        return {"read": read_digits(output, classifier.weights).tolist()}
+
+    def finish(rows: Sequence[evaluation.Row]) -> None:
+        read = np.array(rows[0]["read"])
+        print(f"{target}: {len(read)} digits, a row per noise, a column per digit")
+        value, own = score(read, classes), 100 * classifier.about["held_out_accuracy"]
+        for index in np.flatnonzero(read != np.arange(len(read)) % classes):
+            print(f"row {index // classes + 1}, digit {index % classes}: read as {read[index]}")
+        if args.accuracy:
+            values = {f"row {index // classes + 1}, digit {index % classes}, read as {digit}":
+                      100.0 * (digit == index % classes) for index, digit in enumerate(read)}
+            report.write_accuracy(args.accuracy, model, value, values, {
+                "name": f"on {classifier.about['held_out']} real MNIST digits", "value": own})
+        print(f"read rate: {value:.2f} % of {len(read)} generated digits are read as the digit asked for "
+              f"(of {classifier.about['held_out']} real MNIST digits the classifier reads {own:.2f} %)")
+
+    return evaluation.Evaluation(samples or ["input"], lambda sample: find_output(args.bin_out_path),
+                                 lambda path: read_pictures(path, model.extra), one, finish,
+                                 leaves=lambda sample, name: [target])
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    evaluation.run(plan(argv))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -31,7 +31,8 @@ def fingerprint(picture: np.ndarray) -> np.ndarray:
     return preprocess(extra["seed"], extra["noises"], extra["latent"], extra["classes"])
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
+    """What the command line asks for: the noise is one sample."""
     extra = facts.load(__file__).extra
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--save_path", required=True, metavar="DIR", help="folder to write to")
@@ -44,17 +45,28 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         import CGAN
         from common import checkpoint
         latent = CGAN.from_state(checkpoint.load(args.pth_path), classes).latent
-    array = preprocess(args.seed, extra["noises"], latent, classes)
+    settings = {"seed": args.seed, "latent": latent, "classes": classes}
 
-    folder = Path(args.save_path)
+    def make() -> Tuple[np.ndarray, Dict[str, Any]]:
+        array = preprocess(args.seed, extra["noises"], latent, classes)
+        return array, {"noises": extra["noises"], "classes": classes, "seed": args.seed}
+
+    return dataset.Preprocessing([("input", [])], args.save_path, make, settings,
+                                 4 * extra["noises"] * classes * (latent + classes), bins=".")
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    work = plan(argv)
+    array, about = work.make()
+    folder = Path(work.folder)
     # not dataset.preprocess, which clears other .bin files away: the folder is the user's
-    journal = Journal(folder / dataset.MANIFEST, {"seed": args.seed, "latent": latent, "classes": classes})
+    journal = Journal(folder / dataset.MANIFEST, work.settings)
     journal.add("input", {"bin": "input.bin", "source": [], "stamp": [], "shape": list(array.shape),
-                          "dtype": str(array.dtype), "noises": extra["noises"], "classes": classes, "seed": args.seed})
+                          "dtype": str(array.dtype), **about})
     dataset.write_bin(folder / "input.bin", array)
     journal.complete(["input"])
-    print(f"{folder / 'input.bin'}: {array.shape[0]} rows of {latent} noise values and {classes} for the label, "
-          f"seed {args.seed}")
+    print(f"{folder / 'input.bin'}: {array.shape[0]} rows of {work.settings['latent']} noise values and "
+          f"{about['classes']} for the label, seed {about['seed']}")
 
 
 def seed_number(text: str) -> int:

@@ -13,7 +13,7 @@ from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common import accuracy, dataset, errors, facts, files, pictures, report, workers
+from common import accuracy, dataset, errors, evaluation, facts, files, pictures, report
 from common.errors import UserError
 
 
@@ -78,7 +78,8 @@ def evaluate(output: np.ndarray, path: Path, scale: int, shave: int) -> Tuple[np
     return picture, score(picture, truth[:height, :width], scale, shave)
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] = None) -> evaluation.Evaluation:
+    """What the command line asks for. samples: ids whose outputs are handed over, in place of the files in --res."""
     model = facts.load(__file__)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
                                      epilog="LIMIT=N in the environment takes the first N results.")
@@ -92,47 +93,54 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--json", default="result.json", help="file for the figures (default: %(default)s)")
     args = parser.parse_args(argv)
 
-    results = dataset.results(args.res)
-    if args.prep:
+    results = dataset.results(args.res) if samples is None else {}
+    if args.prep and samples is None:
         dataset.check_pairs((record["id"] for record in dataset.read_manifest(args.prep)), results, args.res)
-    stems = sorted(results)[:pictures.limit()]
+    stems = sorted(results if samples is None else samples)[:pictures.limit()]
     truths = {path.stem: path for path in pictures.find(args.HR, "high-resolution pictures")}
     low = {path.stem: path for path in pictures.find(args.LR, "low-resolution pictures")} if args.LR else {}
     missing = sorted(set(stems) - set(low)) if args.LR else []
     if missing:
         raise UserError(f"{args.LR}: no low-resolution picture for {missing[0]}, expected {missing[0]}.png")
+    pairs = pair(stems, truths, args.scale, args.HR)
 
-    def one(entry: Tuple[str, Path]) -> Tuple[str, float, Optional[float]]:
-        """The result file's name, its PSNR, and bicubic's; the picture is written."""
-        stem, path = entry
-        result = min(results[stem].items())[1]
-        picture, value = evaluate(read_output(result, args.scale), path, args.scale, model.extra["shave"])
+    def picture_of(stem: str) -> Path:
+        return Path(args.save) / f"{stem}.png"
+
+    def one(stem: str, name: str, output: np.ndarray) -> evaluation.Row:
+        """The result's name, its PSNR, and bicubic's with --LR."""
+        path = pairs[stem]
+        picture, value = evaluate(output, path, args.scale, model.extra["shave"])
         if not math.isfinite(value):
             raise UserError(f"{path}: equals the network's output in every pixel; is HR the result folder?")
-        pictures.write_rgb(Path(args.save) / f"{stem}.png", to_uint8(picture))
-        if not args.LR:
-            return result.name, value, None
-        plain = enlarge(pictures.read_rgb(low[stem]), args.scale)
-        return result.name, value, evaluate(plain, path, args.scale, model.extra["shave"])[1]
+        pictures.write_rgb(picture_of(stem), to_uint8(picture))
+        row = {"file": f"{name}.bin", "psnr": value}
+        if args.LR:
+            plain = enlarge(pictures.read_rgb(low[stem]), args.scale)
+            row["bicubic"] = evaluate(plain, path, args.scale, model.extra["shave"])[1]
+        return row
 
-    rows, bicubic = [], []
-    for name, value, plain in workers.ordered(one, list(pair(stems, truths, args.scale, args.HR).items())):
-        rows.append({"file": name, "psnr": value})
-        line = f"{name}: {value:.4f} dB"
-        if plain is not None:
-            bicubic.append(plain)
-            line += f" (bicubic {plain:.4f} dB)"
-        print(line)
-    mean = float(np.mean([row["psnr"] for row in rows]))
-    files.write_json(args.json, {"accuracy": mean, "data": rows})
-    line = f"PSNR over {len(rows)} images: {mean:.4f} dB"
-    baseline = None
-    if bicubic:
-        baseline = {"name": "bicubic", "value": float(np.mean(bicubic))}
-        line += f" (bicubic {baseline['value']:.4f} dB)"
-    if args.accuracy:
-        report.write_accuracy(args.accuracy, model, mean, {row["file"]: row["psnr"] for row in rows}, baseline)
-    print(line)
+    def finish(rows: Sequence[evaluation.Row]) -> None:
+        mean, baseline, beside = float(np.mean([row["psnr"] for row in rows])), None, ""
+        for row in rows:
+            print(f"{row['file']}: {row['psnr']:.4f} dB" + (f" (bicubic {row['bicubic']:.4f} dB)" if args.LR else ""))
+        files.write_json(args.json, {"accuracy": mean, "data": [{"file": row["file"], "psnr": row["psnr"]}
+                                                                for row in rows]})
+        if args.LR:
+            baseline = {"name": "bicubic", "value": float(np.mean([row["bicubic"] for row in rows]))}
+            beside = f" (bicubic {baseline['value']:.4f} dB)"
+        if args.accuracy:
+            report.write_accuracy(args.accuracy, model, mean, {row["file"]: row["psnr"] for row in rows}, baseline)
+        print(f"PSNR over {len(rows)} images: {mean:.4f} dB{beside}")
+
+    return evaluation.Evaluation(
+        stems, lambda stem: min(results[stem].items())[1], lambda path: read_output(path, args.scale), one, finish,
+        needs=lambda stem: [pairs[stem], *([low[stem]] if args.LR else [])],
+        leaves=lambda stem, name: [picture_of(stem)])
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    evaluation.run(plan(argv))
 
 
 if __name__ == "__main__":

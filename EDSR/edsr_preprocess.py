@@ -31,7 +31,8 @@ def fingerprint(picture: np.ndarray) -> np.ndarray:
     return preprocess(picture, max(picture.shape[:2]) + 8)
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
+    """What the command line asks for."""
     default = facts.load(__file__).extra["size"]
     parser = argparse.ArgumentParser(description=__doc__,
                                      epilog="LIMIT=N in the environment takes the first N pictures.")
@@ -56,9 +57,14 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
                         "pad_x": args.size - width, "pad_y": args.size - height}
 
     paths = pictures.find(args.src, "low-resolution pictures", count=pictures.limit())
-    records = dataset.preprocess(((path.stem, [path]) for path in paths), dst, make,
+    return dataset.Preprocessing([(path.stem, [path]) for path in paths], dst, make,
                                  {"size": args.size, "save_img": args.save_img}, sample_bytes=12 * args.size ** 2)
-    files.write_json(dst / "pad_info.json",
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    work = plan(argv)
+    records = dataset.preprocess(*work)
+    files.write_json(Path(work.folder) / "pad_info.json",
                      [{key: record[key] for key in ("name", "pad_x", "pad_y")} for record in records])
 
 

@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common import accuracy, cityscapes, dataset, errors, facts, files, pictures, report, workers
+from common import accuracy, cityscapes, dataset, errors, evaluation, facts, files, pictures, report
 from common.errors import UserError
 
 STRIP = 64
@@ -112,8 +112,8 @@ def table(classes: Sequence[Mapping[str, Any]]) -> List[str]:
               f"{entry['true_pixels']:14}{entry['found_pixels']:14}" for entry in classes)]
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
-    from tqdm import tqdm
+def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] = None) -> evaluation.Evaluation:
+    """What the command line asks for. samples: ids whose outputs are handed over, in place of the files in RESULT."""
     model = facts.load(__file__)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
                                      epilog="LIMIT=N in the environment takes the first N photos.")
@@ -124,38 +124,47 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--accuracy", metavar="JSON", help="file for the report's accuracy section")
     args = parser.parse_args(argv)
 
-    found, labels = main_outputs(args.result), find_labels(args.cityscapes)
-    expected = [record["id"] for record in dataset.read_manifest(args.prep)] if args.prep else list(labels)
-    taken = expected[:pictures.limit()]
-    dataset.check_pairs(taken, set(found) - set(expected[len(taken):]), args.result)
+    found, labels = {} if samples is not None else main_outputs(args.result), find_labels(args.cityscapes)
+    wanted = list(samples) if samples is not None else evaluation.expected(args.prep, lambda: list(labels))
+    taken = wanted[:pictures.limit()]
+    if samples is None:
+        dataset.check_pairs(taken, set(found) - set(wanted[len(taken):]), args.result)
     missing = [stem for stem in taken if stem not in labels]
     if missing:
         raise UserError(f"{args.cityscapes}: no labels for {missing[0]}, expected "
                         f"gtFine/val/<city>/{missing[0].replace(cityscapes.IMAGE, cityscapes.LABEL_IDS)}.png")
     shape = model.outputs[0].sized(N=1)
 
-    def one(stem: str) -> np.ndarray:
+    def picture_of(stem: str) -> Path:
+        return Path(args.out) / f"{stem}_color.png"
+
+    def one(stem: str, name: str, output: np.ndarray) -> evaluation.Row:
         """A photo's histogram; its classes are drawn."""
         truth = cityscapes.to_train_ids(cityscapes.read_labels(labels[stem]))
-        histogram, classes = score(dataset.read_bin(found[stem], shape)[0], truth)
+        histogram, classes = score(output[0], truth)
         if not histogram.any():
             raise UserError(f"{labels[stem]}: has no pixel of a class that is evaluated")
-        pictures.write_rgb(Path(args.out) / f"{stem}_color.png", cityscapes.colours(classes))
-        return histogram
+        pictures.write_rgb(picture_of(stem), cityscapes.colours(classes))
+        return {"sample": stem, "histogram": histogram.tolist()}
 
-    total = np.zeros((len(cityscapes.CLASSES),) * 2, np.int64)
-    rows: Dict[str, float] = {}
-    found_ones = tqdm(workers.ordered(one, taken), "postprocess", len(taken), unit="image", disable=None)
-    for stem, histogram in zip(taken, found_ones):
-        total += histogram
-        rows[stem] = mean_iou(histogram)
-    result = summary(total, len(rows))
-    files.write_json(Path(args.out) / "result.json", result)
-    if args.accuracy:
-        report.write_accuracy(args.accuracy, model, result["mIoU_percent"], rows)
-    print("\n".join(table(result["classes"])))
-    print(f"mIoU over {len(rows)} images: {result['mIoU_percent']:.3f} % "
-          f"(pixels of the right class: {result['pixel_accuracy_percent']:.3f} %)")
+    def finish(rows: Sequence[evaluation.Row]) -> None:
+        histograms = {row["sample"]: np.array(row["histogram"], np.int64) for row in rows}
+        result = summary(np.sum(list(histograms.values()), axis=0), len(rows))
+        files.write_json(Path(args.out) / "result.json", result)
+        if args.accuracy:
+            report.write_accuracy(args.accuracy, model, result["mIoU_percent"],
+                                  {stem: mean_iou(histogram) for stem, histogram in histograms.items()})
+        print("\n".join(table(result["classes"])))
+        print(f"mIoU over {len(rows)} images: {result['mIoU_percent']:.3f} % "
+              f"(pixels of the right class: {result['pixel_accuracy_percent']:.3f} %)")
+
+    return evaluation.Evaluation(taken, lambda stem: found[stem], lambda path: dataset.read_bin(path, shape), one,
+                                 finish, output=-1, needs=lambda stem: [labels[stem]],
+                                 leaves=lambda stem, name: [picture_of(stem)])
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    evaluation.run(plan(argv))
 
 
 if __name__ == "__main__":

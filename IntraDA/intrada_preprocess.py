@@ -29,7 +29,8 @@ def fingerprint(picture: np.ndarray) -> np.ndarray:
     return preprocess(picture, (extra["width"], extra["height"]), extra["mean_bgr"])
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
+    """What the command line asks for."""
     model = facts.load(__file__)
     size = model.extra["width"], model.extra["height"]
     parser = argparse.ArgumentParser(description=__doc__,
@@ -46,9 +47,13 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
     photos = cityscapes.frames(cityscapes.root(args.cityscapes), "leftImg8bit", cityscapes.IMAGE,
                                count=pictures.limit())
-    dataset.preprocess(((path.stem, [path]) for path in photos.values()), args.out, make,
-                       {"size": size, "mean_bgr": model.extra["mean_bgr"]},
-                       sample_bytes=12 * size[0] * size[1], bins=".")  # into OUT itself
+    return dataset.Preprocessing([(path.stem, [path]) for path in photos.values()], args.out, make,
+                                 {"size": size, "mean_bgr": model.extra["mean_bgr"]},
+                                 sample_bytes=12 * size[0] * size[1], bins=".")  # into OUT itself
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    dataset.preprocess(*plan(argv))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common import accuracy, cityscapes, dataset, errors, facts, files, pictures, report, workers
+from common import accuracy, cityscapes, dataset, errors, evaluation, facts, files, pictures, report
 from common.errors import UserError
 
 
@@ -26,9 +26,14 @@ def to_uint8(output: np.ndarray) -> np.ndarray:
     return np.clip(values, 0, 255).astype(np.uint8)
 
 
+def read_output(path: Path, size: Tuple[int, int]) -> np.ndarray:
+    """A result file as float32 [1, 3, H, W]. size: width, height."""
+    return dataset.read_bin(path, (1, 3, size[1], size[0]))
+
+
 def read_picture(path: Path, size: Tuple[int, int]) -> np.ndarray:
     """The picture of a result file, uint8 [H, W, 3] RGB. size: width, height."""
-    return to_uint8(dataset.read_bin(path, (1, 3, size[1], size[0])))
+    return to_uint8(read_output(path, size))
 
 
 def find_photos(folder: files.PathLike) -> Dict[str, Path]:
@@ -48,7 +53,8 @@ def score(picture: np.ndarray, path: Path) -> float:
     return accuracy.ssim(picture, photo)
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] = None) -> evaluation.Evaluation:
+    """What the command line asks for. samples: ids whose outputs are handed over, in place of the files in RESULT."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
                                      epilog="LIMIT=N in the environment takes the first N results.")
     parser.add_argument("result", metavar="RESULT", help="folder with the result .bin files")
@@ -63,40 +69,49 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     if args.accuracy and not args.photos:
         parser.error("--accuracy needs --photos")
 
-    results = dataset.results(args.result)
-    if args.prep:
+    results = dataset.results(args.result) if samples is None else {}
+    if args.prep and samples is None:
         dataset.check_pairs((record["id"] for record in dataset.read_manifest(args.prep)), results, args.result)
-    rows, values = [], {}
     photos = find_photos(args.photos) if args.photos else {}
-    stems = sorted(results)[:pictures.limit()]
+    stems = sorted(results if samples is None else samples)[:pictures.limit()]
     if photos:
         alone = next((stem for stem in stems if stem not in photos), None)
         if alone is not None:
             raise UserError(f"{args.photos}: no photo for {alone}, expected "
                             f"{alone.replace(cityscapes.LABEL_IDS, cityscapes.IMAGE)}.png below it")
 
-    def one(stem: str) -> Tuple[Dict[str, str], Optional[float]]:
-        """What --json says of a picture, and its SSIM; the picture is written."""
-        path = min(results[stem].items())[1]
-        picture = read_picture(path, args.size)
-        target = Path(args.out) / f"{path.stem}generated.jpg"
-        pictures.write_rgb(target, picture)  # Pillow's default quality, 75, as pix2pixHD's save_image
-        about = {"sample": stem, "picture": target.name, "sha256": hashlib.sha256(picture.tobytes()).hexdigest()}
-        return about, score(picture, photos[stem]) if photos else None
+    def picture_of(name: str) -> Path:
+        return Path(args.out) / f"{name}generated.jpg"
 
-    for about, value in workers.ordered(one, stems, 10 * 3 * 4 * args.size[0] * args.size[1]):
-        rows.append(about)
-        if value is not None:
-            values[about["sample"]] = value
-            print(f"{about['sample']}: SSIM {value:.4f}")
-    if args.json:
-        files.write_json(args.json, {"pictures": rows})
-    print(f"{len(rows)} pictures in {args.out}")
-    if values:
-        mean = float(np.mean(list(values.values())))
-        print(f"mean SSIM with the scenes' photos: {mean:.4f}")
-        if args.accuracy:
-            report.write_accuracy(args.accuracy, facts.load(__file__), mean, values)
+    def one(stem: str, name: str, output: np.ndarray) -> evaluation.Row:
+        """What --json says of a picture, and its SSIM with --photos."""
+        picture = to_uint8(output)
+        pictures.write_rgb(picture_of(name), picture)  # Pillow's default quality, 75, as pix2pixHD's save_image
+        about = {"sample": stem, "picture": picture_of(name).name,
+                 "sha256": hashlib.sha256(picture.tobytes()).hexdigest()}
+        return {"about": about, "ssim": score(picture, photos[stem]) if photos else None}
+
+    def finish(rows: Sequence[evaluation.Row]) -> None:
+        values = {row["about"]["sample"]: row["ssim"] for row in rows if photos}
+        for stem, value in values.items():
+            print(f"{stem}: SSIM {value:.4f}")
+        if args.json:
+            files.write_json(args.json, {"pictures": [row["about"] for row in rows]})
+        print(f"{len(rows)} pictures in {args.out}")
+        if values:
+            mean = float(np.mean(list(values.values())))
+            print(f"mean SSIM with the scenes' photos: {mean:.4f}")
+            if args.accuracy:
+                report.write_accuracy(args.accuracy, facts.load(__file__), mean, values)
+
+    return evaluation.Evaluation(
+        stems, lambda stem: min(results[stem].items())[1], lambda path: read_output(path, args.size), one, finish,
+        each=10 * 3 * 4 * args.size[0] * args.size[1],
+        needs=lambda stem: [photos[stem]] if photos else [], leaves=lambda stem, name: [picture_of(name)])
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    evaluation.run(plan(argv))
 
 
 if __name__ == "__main__":

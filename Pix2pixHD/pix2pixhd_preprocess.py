@@ -88,7 +88,8 @@ def fingerprint(picture: np.ndarray) -> np.ndarray:
     return one_hot(picture[..., 0] % cityscapes.LABELS, edges(picture[..., 1] // 24))
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
+    """What the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
                                      epilog="LIMIT=N in the environment takes the first N samples.")
     parser.add_argument("cityscapes", metavar="CITYSCAPES", help="holds test_label and test_inst (datasets_deal.py)")
@@ -109,10 +110,17 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     advice = ""
     if args.form == "onehot":
         advice = (f"--input labels (make: INPUT=labels) needs {files.size(len(samples) * small)} for these "
-                  f"{len(samples)} samples; or give LIMIT=N for fewer.")
-        print(f"one-hot input: {files.size(each)} a sample, {files.size(len(samples) * each)} for {len(samples)}; "
-              f"with --input labels {files.size(small)} and {files.size(len(samples) * small)}", flush=True)
-    dataset.preprocess(samples, args.out, make, {"input": args.form, "size": args.size}, each, advice, bins=".")
+                  f"{len(samples)} samples, streaming (make: STREAM=1) none; or give LIMIT=N for fewer.")
+    return dataset.Preprocessing(samples, args.out, make, {"input": args.form, "size": args.size}, each, advice, ".")
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    work = plan(argv)
+    if work.settings["input"] == "onehot":
+        count, each, small = len(work.sources), work.sample_bytes, sample_bytes("labels", *work.settings["size"])
+        print(f"one-hot input: {files.size(each)} a sample, {files.size(count * each)} for {count}; "
+              f"with --input labels {files.size(small)} and {files.size(count * small)}", flush=True)
+    dataset.preprocess(*work)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, Optional, Sequence
 
 import numpy as np
 
 import preprocess_nested_unet
-from common import accuracy, dataset, errors, facts, files, pictures, report
+from common import accuracy, dataset, errors, evaluation, facts, pictures, report
 from common.errors import UserError
 
 
@@ -42,23 +42,17 @@ def results(place: str) -> Dict[str, Path]:
     return {sample: min(outputs.items())[1] for sample, outputs in found.items()}
 
 
-def expected_ids(args: argparse.Namespace) -> List[str]:
-    """The ids that results must be of: those that were preprocessed, else those of the list."""
-    if args.prep:
-        return [record["id"] for record in dataset.read_manifest(args.prep)]
-    return preprocess_nested_unet.read_ids(args.val_ids)
-
-
-def evaluate(result: Path, mask: Path, shape: Sequence[int]) -> float:
-    """IoU of a result file of float32 `shape` [1, 1, H, W] against a mask picture of H x W pixels."""
+def evaluate(output: np.ndarray, mask: Path) -> float:
+    """IoU of an output, float32 [1, 1, H, W], against a mask picture of H x W pixels."""
     truth = preprocess_nested_unet.read_mask(mask)
-    if truth.shape != tuple(shape[2:]):
-        raise UserError(f"{mask}: is {truth.shape[1]}x{truth.shape[0]}, the network's output is {shape[3]}x{shape[2]}; "
-                        "make the masks of that size (prepare_dsb2018.py)")
-    return score(dataset.read_bin(result, shape), truth)
+    if truth.shape != output.shape[2:]:
+        raise UserError(f"{mask}: is {truth.shape[1]}x{truth.shape[0]}, the network's output is "
+                        f"{output.shape[3]}x{output.shape[2]}; make the masks of that size (prepare_dsb2018.py)")
+    return score(output, truth)
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] = None) -> evaluation.Evaluation:
+    """What the command line asks for. samples: ids whose outputs are handed over, in place of result files."""
     model = facts.load(__file__)
     parser = argparse.ArgumentParser(description=__doc__,
                                      epilog="LIMIT=N in the environment takes the first N ids.")
@@ -71,19 +65,35 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--accuracy", metavar="JSON", help="file for the report's accuracy section")
     args = parser.parse_args(argv)
 
-    found, ids = results(args.results), expected_ids(args)
-    taken = ids[:pictures.limit()]
-    dataset.check_pairs(taken, set(found) - set(ids[len(taken):]), args.results)
-    masks = preprocess_nested_unet.find(args.masks, taken, "mask")
+    found: Dict[str, Path] = {}
+    if samples is None:
+        found = results(args.results)
+        ids = evaluation.expected(args.prep, lambda: preprocess_nested_unet.read_ids(args.val_ids))
+        taken = ids[:pictures.limit()]
+        dataset.check_pairs(taken, set(found) - set(ids[len(taken):]), args.results)
+    else:
+        taken = list(samples)
+    masks = dict(zip(taken, preprocess_nested_unet.find(args.masks, taken, "mask")))
     shape = model.outputs[0].sized(N=1)
-    rows: Dict[str, float] = {}
-    for sample, mask in zip(taken, masks):
-        rows[sample] = evaluate(found[sample], mask, shape)
-        print(f"{sample}: {rows[sample]:.4f}")
-    mean = float(np.mean(list(rows.values())))
-    if args.accuracy:
-        report.write_accuracy(args.accuracy, model, mean, rows)
-    print(f"IoU over {len(rows)} images: {mean:.4f}")
+
+    def one(sample: str, name: str, output: np.ndarray) -> evaluation.Row:
+        return {"sample": sample, "IoU": evaluate(output, masks[sample])}
+
+    def finish(rows: Sequence[evaluation.Row]) -> None:
+        values = {row["sample"]: row["IoU"] for row in rows}
+        for sample, value in values.items():
+            print(f"{sample}: {value:.4f}")
+        mean = float(np.mean(list(values.values())))
+        if args.accuracy:
+            report.write_accuracy(args.accuracy, model, mean, values)
+        print(f"IoU over {len(rows)} images: {mean:.4f}")
+
+    return evaluation.Evaluation(taken, lambda sample: found[sample], lambda path: dataset.read_bin(path, shape), one,
+                                 finish, needs=lambda sample: [masks[sample]])
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    evaluation.run(plan(argv))
 
 
 if __name__ == "__main__":

@@ -66,7 +66,8 @@ def fingerprint(picture: np.ndarray) -> np.ndarray:
     return preprocess(bgr, int(model.inputs[0].shape[2]), model.extra["mean"], model.extra["std"])
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
+    """What the command line asks for."""
     model = facts.load(__file__)
     parser = argparse.ArgumentParser(description=__doc__,
                                      epilog="LIMIT=N in the environment takes the first N ids of the list.")
@@ -83,9 +84,13 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         return preprocess(np.ascontiguousarray(image), **settings), {"width": width, "height": height}
 
     ids = read_ids(args.val_ids)[:pictures.limit()]
-    sources = ((path.stem, [path]) for path in find(args.images, ids))
+    sources = [(path.stem, [path]) for path in find(args.images, ids)]
     # straight into OUT, where the inference tool's command line looks for them
-    dataset.preprocess(sources, args.out, make, settings, sample_bytes=12 * side ** 2, bins=".")
+    return dataset.Preprocessing(sources, args.out, make, settings, sample_bytes=12 * side ** 2, bins=".")
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    dataset.preprocess(*plan(argv))
 
 
 if __name__ == "__main__":

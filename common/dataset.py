@@ -9,7 +9,7 @@ import inspect
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from common import files
 from common.errors import UserError
@@ -47,6 +47,21 @@ def read_bin(path: files.PathLike, shape: Sequence[int], dtype: str = "float32")
     return array
 
 
+class Preprocessing(NamedTuple):
+    """How a dataset's samples are turned into tensors: the arguments of `preprocess`, which says what they mean.
+
+    A model's preprocess script gives it as `plan(argv)`, for `preprocess` and for `common.stream`.
+    """
+
+    sources: Sequence[Tuple[str, Sequence[Path]]]
+    folder: files.PathLike
+    make: Callable[..., Tuple["np.ndarray", Dict[str, Any]]]
+    settings: Mapping[str, Any]
+    sample_bytes: int
+    advice: str = ""
+    bins: str = "bin"
+
+
 def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.PathLike,
                make: Callable[..., Tuple["np.ndarray", Dict[str, Any]]], settings: Mapping[str, Any],
                sample_bytes: int, advice: str = "", bins: str = "bin") -> List[Dict[str, Any]]:
@@ -65,8 +80,7 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
     sources = list(sources)
     if not sources:
         raise UserError(f"{folder}: no samples to preprocess")
-    code = files.sha256(inspect.getsourcefile(make) or "")
-    journal = Journal(folder / MANIFEST, {"settings": dict(settings), "code": code})
+    journal = Journal(folder / MANIFEST, {"settings": dict(settings), "code": code_of(make)})
     target = {sample: folder / bins / f"{sample}.bin" for sample, _ in sources}
     # hidden ones are what a killed run was writing; the next write of the same file replaces it
     strays = {path for path in (folder / bins).glob("*.bin") if not path.name.startswith(".")} - set(target.values())
@@ -94,6 +108,11 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
     journal.complete(target)
     print(f"preprocess: {len(sources)} samples in {folder / bins} ({len(sources) - len(todo)} were there already)")
     return [journal.finished[sample] for sample in target]
+
+
+def code_of(function: Callable[..., Any]) -> str:
+    """SHA-256 of the source file that a function stands in: what it makes is made anew when that changes."""
+    return files.sha256(inspect.getsourcefile(function) or "")
 
 
 def _finished(record: Optional[Mapping[str, Any]], target: Path, paths: Sequence[Path]) -> bool:
