@@ -23,10 +23,16 @@ OLD_SUMMARY = "sumary.json"
 """Spelled as ais_infer spelled it until 2022-09."""
 
 
+def is_finite(array: "np.ndarray") -> bool:
+    """Whether an array holds neither NaN nor infinity."""
+    import numpy as np
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+
+
 def write_bin(path: files.PathLike, array: "np.ndarray") -> None:
     """Write an array as raw little-endian values in C order, atomically. NaN and infinity are refused."""
     import numpy as np
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if not is_finite(array):
         raise UserError(f"{path}: a value is NaN or infinite, not written")
     with files.atomic(path) as temporary:
         np.ascontiguousarray(array).tofile(temporary)
@@ -42,7 +48,7 @@ def read_bin(path: files.PathLike, shape: Sequence[int], dtype: str = "float32")
         dims = "x".join(map(str, shape))
         raise UserError(f"{path}: expected {expected} bytes ({dims} {dtype}), found {found}; make it again")
     array = np.fromfile(path, dtype).reshape(shape)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if not is_finite(array):
         raise UserError(f"{path}: holds NaN or infinite values; the inference that wrote it went wrong")
     return array
 

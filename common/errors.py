@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import Callable, NoReturn, Optional, Sequence
 
 
@@ -29,6 +30,9 @@ def run(main: Callable[[Optional[Sequence[str]]], Optional[int]]) -> NoReturn:
         status = report(f"{where}{error.strerror or error}")
     except KeyboardInterrupt:
         status = report("interrupted; what was finished is kept, run the same command again to go on", 130)
+        if threading.active_count() > 1:  # a library may be computing in one: neither wait for it nor pull it apart
+            sys.stdout.flush()
+            os._exit(status)
     sys.exit(status)
 
 

@@ -1,4 +1,4 @@
-"""Postprocessing, sample by sample: of an inference's result files (`run`), or of outputs as they come (`common.stream`).
+"""Postprocessing, sample by sample: of an inference's result files (`run`), or of outputs handed over (`common.stream`).
 
 A model's postprocess script says in `plan(argv, samples)` what is to be done with one output, and what with all rows.
 """

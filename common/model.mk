@@ -18,11 +18,15 @@
 #   gallery_CMD, _NEED, _SRC  a stage that draws the page's pictures, gallery.json (common.gallery); none: no pictures
 #   SELFTEST     widths for the seeded weights of `make selftest`, as narrow as the network still works;
 #                SELFTEST_ARGS: further arguments of its make
+#   PREPROCESS, POSTPROCESS  the scripts and their arguments, of preprocess_CMD and postprocess_CMD
+#   STREAMED     the stages that STREAM=1 does without, beside infer (default: all between export and perf);
+#                STREAM_MODEL: the model it runs, where that is not export's; gallery_READS: the gallery needs result files
 #   RESULT       where the stand-in leaves its results, for `make compare`; the folder of PyTorch's is pytorch/result
 #   AGREEMENT    the program that compares two result folders (default: common.agreement)
 #   METRIC       its metric for the results in folder $(1), into $(2)/accuracy.json; none for a model without metric
 #
 # SOURCE=upstream exports from the upstream's network (`make upstream`) in place of the built-in one.
+# STREAM=1 runs preprocess, inference and postprocess as one stage, stream, that leaves no .bin (common.stream).
 # A changed command line, LIMIT, DEVICE or THREADS counts as a changed input. Everything made goes under build/.
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -96,12 +100,30 @@ endif
 $(B)/.args:
 	@mkdir -p $@
 
+ifeq ($(STREAM),1)
+STREAMED     ?= preprocess info postprocess pytorch pytorch_postprocess agreement
+STREAM_MODEL ?= $(export_OUT)
+stream_OUT   := stream.json
+stream_CMD    = $(PY) -m common.stream --onnx $(STREAM_MODEL) $(if $(strip $(BATCHES)),--batch_size $(BATCH)) \
+                --preprocess "$(PREPROCESS)" --postprocess "$(POSTPROCESS)" --output stream.json
+stream_NEED  := $(filter-out $(foreach stage,infer $(STREAMED),$($(stage)_OUT)),$(infer_NEED) $(preprocess_NEED) $(postprocess_NEED))
+stream_SRC   := $(preprocess_SRC) $(postprocess_SRC) common/stream.py
+STAGES       := $(filter-out $(STREAMED),$(STAGES:infer=stream))
+REPORT_ARGS  := $(if $(filter --accuracy,$(REPORT_ARGS)),--accuracy accuracy.json) --run stream.json --run $(perf_OUT)
+gallery_NEED := stream.json
+ifneq ($(gallery_READS),)
+gallery_CMD  :=
+endif
+else ifneq ($(filter-out 0,$(STREAM)),)
+$(error STREAM=$(STREAM): expected 1)
+endif
+
 # A verdict of fail is the report's to tell, at the end: the stage fails only where it leaves no file.
 judged_later = rm -f $(1) && { $(2) || [[ -s $(1) ]]; }
 
 # What of the environment a stage depends on: an export on no sample, only the stages that are timed on device and threads.
 settings = $(if $(filter export% om-%,$(1)),$(SOURCE:%= SOURCE=%), LIMIT=$(LIMIT)) \
-           $(if $(filter infer perf% sweep-%,$(1)),DEVICE=$(DEVICE) THREADS=$(THREADS))
+           $(if $(filter infer perf% sweep-% stream,$(1)),DEVICE=$(DEVICE) THREADS=$(THREADS))
 
 define stage_rules
 $(B)/.args/$(1): FORCE | $(B)/.args
@@ -174,11 +196,16 @@ agree   = { $(AGREEMENT) $(2) pytorch/result --output compare/$(1)/agreement.jso
 another = mkdir compare/$(1) && ln -s "$$(cd "$(CURDIR)" && realpath -m "$($(1)_RESULT)")" compare/$(1)/results && \
           $(call agree,$(1),compare/$(1)/results)$(if $(METRIC), && $(call METRIC,compare/$(1)/results,compare/$(1)) >/dev/null)
 .PHONY: compare
+ifeq ($(STREAM),1)
+compare:
+	@echo "error: make compare needs the result files that STREAM=1 does not leave; run it without" >&2; exit 1
+else
 compare: $(addprefix $(B)/,$(infer_OUT) $(pytorch_OUT) $(postprocess_OUT) $(pytorch_postprocess_OUT)) ## one table: PyTorch, ONNX, and the result folders OM_RESULT=, GPU_RESULT=
 	@cd $(B) && rm -rf compare && mkdir -p compare/ONNX && $(call agree,ONNX,$(RESULT))
 	@$(if $(OM_RESULT),cd $(B) && $(call another,OM),:)
 	@$(if $(GPU_RESULT),cd $(B) && $(call another,GPU),:)
 	@cd $(B) && $(PY) -m common.compare --model .. --run $(infer_OUT)
+endif
 
 # the dataset's folder for a command that runs elsewhere
 DATASET = "$$(cd "$(CURDIR)" && realpath -m "$(DATASETS_PATH)")"
@@ -202,7 +229,7 @@ ifneq ($(wildcard fingerprint.json),)
 $(B)/fingerprint.ok: fingerprint.json $(call sources,$(preprocess_SRC) common/fingerprint.py) $(READY) | $(B)/.args
 	@cd $(B) && $(PY) -m common.fingerprint check --model ..
 	@touch $@
-$(B)/$(infer_OUT): | $(B)/fingerprint.ok
+$(B)/$(infer_OUT) $(B)/stream.json: | $(B)/fingerprint.ok
 endif
 
 .PHONY: all report report.json readme selftest clean help

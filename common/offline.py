@@ -386,24 +386,29 @@ class Run:
         """Write the record, last of all: the run is complete."""
         if self._journal is None:
             return
-        compute = perf.summarise(self.compute_list(cold=False))
         each = self.layout.batch // self.layout.files_per_batch
         runs = 1 if self.samples[0].inputs else sum(len(batch["compute_ms"]) for batch in self.batches())
         count = len(self.samples) * each * runs
         seconds = sum(self.per_sample("total_ms")) / 1e3
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         mark = {"file": os.path.basename(performance_file), "sha256": files.sha256(performance_file)} \
             if performance_file else None
         module = "benchmark" if tool.startswith("benchmark") else tool
-        self._journal.complete(
-            [sample.name for sample in self.samples], tool=tool, provenance=self.session.provenance(),
-            date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            command=["python3", "-m", f"common.{module}", *(sys.argv[1:] if argv is None else argv)],
-            batch=self.layout.batch, files_per_batch=self.layout.files_per_batch, warm_up_runs=self.warm_up_runs,
-            sample_count=count, compute_ms=compute,
-            samples_per_s=1000 * self.layout.batch / compute["mean"], end_to_end_s=seconds,
-            end_to_end_samples_per_s=count / seconds, peak_memory_bytes=peak, definitions=DEFINITIONS,
-            performance_file=mark)
+        self._journal.complete([sample.name for sample in self.samples], **record(
+            tool, module, self.session, self.compute_list(cold=False), self.layout, count, seconds, argv),
+            warm_up_runs=self.warm_up_runs, definitions=DEFINITIONS, performance_file=mark)
+
+
+def record(tool: str, module: str, session: engine.Session, compute_ms: Sequence[float], layout: Plan, count: int,
+           seconds: float, argv: Optional[Sequence[str]]) -> Dict[str, Any]:
+    """What every run's record says. compute_ms: of each batch that counts; count: samples; seconds: end to end."""
+    compute = perf.summarise(compute_ms)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {"tool": tool, "provenance": session.provenance(),
+            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "command": ["python3", "-m", f"common.{module}", *(sys.argv[1:] if argv is None else argv)],
+            "batch": layout.batch, "files_per_batch": layout.files_per_batch, "sample_count": count,
+            "compute_ms": compute, "samples_per_s": 1000 * layout.batch / compute["mean"], "end_to_end_s": seconds,
+            "end_to_end_samples_per_s": count / seconds, "peak_memory_bytes": peak}
 
 
 def _shape(shape: Sequence[Optional[int]]) -> str:

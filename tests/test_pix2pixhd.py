@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import pix2pixhd_agreement
 import pix2pixhd_gpu_log
 import pix2pixhd_postprocess
 import pix2pixhd_preprocess

@@ -1,0 +1,248 @@
+"""Preprocessing, inference and postprocessing as one pipeline, nothing written in between: `python3 -m common.stream`.
+
+JOBS threads make and evaluate samples while the network runs; only a few samples are in memory at once, however large
+the dataset. Each finished sample's row is noted at once, so that a run that was killed goes on where it stopped. The
+figures are those of the three steps one after the other, to the last digit.
+"""
+from __future__ import annotations
+
+import argparse
+import collections
+import importlib
+import itertools
+import queue
+import shlex
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Deque, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from common import dataset, engine, errors, files, offline, workers
+from common.errors import UserError
+from common.evaluation import Evaluation, Row
+from common.journal import Journal, stamp
+
+if TYPE_CHECKING:
+    import numpy as np
+
+DEFINITIONS = {
+    **offline.DEFINITIONS,
+    "end_to_end_s": "time from the first sample's reading to the last one's evaluation, with preprocessing, inference "
+                    "and postprocessing overlapped; loading the model is left out",
+}
+
+
+class Pipeline(NamedTuple):
+    """What two scripts of a model say is to be done: make samples, and evaluate outputs."""
+
+    preprocessing: dataset.Preprocessing
+    sources: Dict[str, Sequence[Path]]
+    """The files that each sample is made from, in the order in which the inference tools take samples."""
+    evaluation: Evaluation
+    recipe: Dict[str, Any]
+    """What rows depend on beside the samples and the network."""
+
+    def prepare(self, sample: str) -> "np.ndarray":
+        """The network's input of a sample. Raises `UserError` when it holds NaN or infinity."""
+        array, _ = self.preprocessing.make(*self.sources[sample])
+        if not dataset.is_finite(array):
+            raise UserError(f"{sample}: its input holds NaN or infinite values")
+        return array
+
+    def evaluate(self, sample: str, outputs: int, output: "np.ndarray") -> Row:
+        """The row of a sample from its main output. outputs: how many the network has."""
+        if not dataset.is_finite(output):
+            raise UserError(f"{sample}: NaN or infinity in the network's output; check the checkpoint and that it "
+                            "belongs to this preprocessing")
+        return self.evaluation.one(sample, self.name(sample, outputs), output)
+
+    def name(self, sample: str, outputs: int) -> str:
+        """What benchmark would call the result of a sample: its main output's number, from 1, behind its id."""
+        return f"{sample}_{self.evaluation.output % outputs + 1}"
+
+
+class Batch(NamedTuple):
+    """Samples that go through the network together, always the same ones, and how that went."""
+
+    samples: Tuple[str, ...]
+    device: int = 0
+    compute_ms: float = 0.0
+    cold: bool = False
+    """The first run of its device."""
+
+
+def load(preprocess: str, postprocess: str) -> Pipeline:
+    """The pipeline of two command lines, such as `edsr_preprocess.py -s LR -d prep`; the scripts are imported."""
+    before, after = shlex.split(preprocess), shlex.split(postprocess)
+    first = _script(before[0]).plan(before[1:])
+    last = _script(after[0]).plan(after[1:], [sample for sample, _ in first.sources])
+    return Pipeline(first, dict(sorted(first.sources)), last,
+                    {"preprocess": first.settings, "preprocess_code": dataset.code_of(first.make),
+                     "postprocess": after, "postprocess_code": dataset.code_of(last.one)})
+
+
+def _script(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(Path(name).stem)
+    except ModuleNotFoundError as error:
+        if error.name != Path(name).stem:
+            raise
+        raise UserError(f"{name}: cannot be imported from here; source the model's env.sh, or use make") from error
+
+
+def flow(pipeline: Pipeline, todo: Sequence[Tuple[str, ...]], sessions: Sequence[engine.Session],
+         layout: offline.Plan) -> Iterator[Tuple[Batch, List[Row]]]:
+    """Every batch of `todo` with its samples' rows, in order.
+
+    Each session runs one batch at a time. No more samples are made ahead than keep all busy.
+    """
+    each, shape = layout.files_per_batch, layout.shapes[0]
+    jobs = workers.count(3 * pipeline.preprocessing.sample_bytes + pipeline.evaluation.each)
+    devices = _Devices(sessions)
+    ahead: Deque[Tuple[Tuple[str, ...], List["Future[np.ndarray]"]]] = collections.deque()
+    running: Deque["Future[Tuple[Batch, np.ndarray]]"] = collections.deque()
+    scored: Deque[Tuple[Batch, List["Future[Row]"]]] = collections.deque()
+    pool = ThreadPoolExecutor(jobs)
+
+    def score(found: "Future[Tuple[Batch, np.ndarray]]") -> None:
+        about, parts = found.result()
+        scored.append((about, [pool.submit(pipeline.evaluate, sample, len(sessions[0].outputs), part)
+                               for sample, part in zip(about.samples, parts)]))
+
+    try:
+        groups = iter(todo)
+        while True:
+            for group in itertools.islice(groups, len(sessions) + -(-jobs // each) - len(ahead)):
+                ahead.append((group, [pool.submit(pipeline.prepare, sample) for sample in group]))
+            if ahead:
+                samples, made = ahead.popleft()
+                feed = fill([array.result() for array in made], shape, each)
+                running.append(devices.run(samples, feed, pipeline.evaluation.output, each))
+            while running and (running[0].done() or len(running) > len(sessions) or not ahead):
+                score(running.popleft())
+            while scored and (scored[0][1][-1].done() or len(scored) > len(sessions) or not running):
+                about, rows = scored.popleft()
+                yield about, [row.result() for row in rows]
+            if not (ahead or running or scored):
+                return
+    except Exception:
+        wait(running)  # one that is interrupted does not
+        raise
+    finally:
+        for future in itertools.chain(*(made for _, made in ahead), *(rows for _, rows in scored)):
+            future.cancel()
+        pool.shutdown()
+
+
+def fill(arrays: Sequence["np.ndarray"], shape: Sequence[int], each: int) -> "np.ndarray":
+    """The network's input, of `shape`, from up to `each` samples; free places take the first, as with the tools."""
+    import numpy as np
+    arrays = [*arrays, *[arrays[0]] * (each - len(arrays))]
+    return np.ascontiguousarray(arrays[0] if each == 1 else np.concatenate(arrays)).reshape(shape)
+
+
+class _Devices:
+    """Sessions that each run one batch at a time, in threads that do not hold up an interrupted program."""
+
+    def __init__(self, sessions: Sequence[engine.Session]):
+        self._idle: "queue.SimpleQueue[Tuple[engine.Session, bool]]" = queue.SimpleQueue()
+        for session in sessions:
+            self._idle.put((session, True))
+
+    def run(self, samples: Tuple[str, ...], feed: "np.ndarray", output: int,
+            each: int) -> "Future[Tuple[Batch, np.ndarray]]":
+        """One batch; gives what is known of it and each place's part of the output numbered `output`."""
+        import numpy as np
+        future: "Future[Tuple[Batch, np.ndarray]]" = Future()
+
+        def work() -> None:
+            session, cold = self._idle.get()
+            try:
+                found = session.run([feed])[output]
+                about = Batch(samples, session.index, session.timing.compute, cold)
+                future.set_result((about, np.split(found, each)))
+            except BaseException as error:
+                future.set_exception(error)
+            finally:
+                self._idle.put((session, False))
+
+        threading.Thread(target=work, daemon=True).start()
+        return future
+
+
+def stream(pipeline: Pipeline, sessions: Sequence[engine.Session], batch: int, output: files.PathLike,
+           argv: Optional[Sequence[str]] = None) -> None:
+    """Send every sample through; write the figures, and last the record `output`. What an earlier run did is kept."""
+    from tqdm import tqdm
+    first, work = sessions[0], pipeline.evaluation
+    layout = plan(first, batch, pipeline.preprocessing.sample_bytes)
+    each = layout.files_per_batch
+    journal = Journal(output, offline.recipe("stream", first, batch, devices=len(sessions), **pipeline.recipe))
+    sources, outputs = pipeline.sources, len(first.outputs)
+    stamps = {sample: [[str(path), stamp(path)] for path in (*paths, *work.needs(sample))]
+              for sample, paths in sources.items()}
+
+    def is_finished(sample: str) -> bool:
+        there = journal.finished.get(sample)
+        return there is not None and there["inputs"] == stamps[sample] and all(
+            path.is_file() for path in work.leaves(sample, pipeline.name(sample, outputs)))
+
+    names = list(sources)
+    groups = [tuple(names[start:start + each]) for start in range(0, len(names), each)]
+    todo = [group for group in groups if not all(map(is_finished, group))]
+    count = sum(map(len, todo))
+    if todo:
+        journal.begin()
+    before = time.perf_counter()
+    with tqdm(total=count, desc="stream", unit="sample", disable=None) as progress:
+        for about, rows in flow(pipeline, todo, sessions, layout):
+            now = time.perf_counter()
+            measured = {"id": about.samples[0], "device": about.device, "cold": about.cold,
+                        "compute_ms": about.compute_ms, "s": now - before}
+            before = now
+            for sample, row in zip(about.samples, rows):
+                journal.add(sample, {"inputs": stamps[sample], "batch": measured, "row": row})
+            progress.update(len(rows))
+    work.finish([journal.finished[sample]["row"] for sample in work.samples])
+    batches = list({entry["batch"]["id"]: entry["batch"] for entry in journal.finished.values()}.values())
+    warm = [one["compute_ms"] for one in batches if not one["cold"]] or [one["compute_ms"] for one in batches]
+    journal.complete(names, **offline.record("stream", "stream", first, warm, layout,
+                                             len(names) * layout.batch // each, sum(one["s"] for one in batches), argv),
+                     warm_up_runs=0, definitions=DEFINITIONS, performance_file=None)
+    print(f"stream: {len(names)} samples ({len(names) - count} were there already), nothing written in between")
+
+
+def plan(session: engine.Session, batch: int, sample_bytes: int) -> offline.Plan:
+    """How samples fill the network's batch. Raises `UserError` where no whole number of them does."""
+    if len(session.inputs) != 1:
+        raise UserError(f"{session.path}: has {len(session.inputs)} inputs, a sample is one")
+    whole = offline.plan(session, batch, 1).file_bytes[0]
+    if whole % sample_bytes:
+        raise UserError(f"{session.path}: takes {whole} bytes at batch {batch}, a sample has {sample_bytes}; export it "
+                        "for this preprocessing, or preprocess for it")
+    return offline.plan(session, batch, whole // sample_bytes)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python3 -m common.stream", description=__doc__.splitlines()[0],
+        epilog=f"Environment: {engine.ENVIRONMENT} JOBS=N the threads for samples (all cores); LIMIT=N takes the first "
+               "N samples. Run again, it goes on where it was stopped.")
+    parser.add_argument("--onnx", required=True, help="the model")
+    parser.add_argument("--preprocess", required=True, metavar="COMMAND", help="the preprocess script and its "
+                        "arguments, as one word; the folder it would write to is not touched")
+    parser.add_argument("--postprocess", required=True, metavar="COMMAND", help="the postprocess script and its "
+                        "arguments, as one word; the results it would read need not be there")
+    parser.add_argument("--batch_size", type=dataset.positive, help="default: the model's, where that is fixed, else 1")
+    parser.add_argument("--output", default="stream.json", help="record of the run (default: %(default)s)")
+    args = parser.parse_args(argv)
+    pipeline = load(args.preprocess, args.postprocess)
+    sessions = [engine.Session(args.onnx)]
+    batch = args.batch_size or sessions[0].inputs[0].shape[0] or 1
+    stream(pipeline, sessions, batch, args.output, argv)
+
+
+if __name__ == "__main__":
+    errors.run(main)
