@@ -27,6 +27,7 @@
 #
 # SOURCE=upstream exports from the upstream's network (`make upstream`) in place of the built-in one.
 # STREAM=1 runs preprocess, inference and postprocess as one stage, stream, that leaves no .bin (common.stream).
+# ENGINE=ray does that on Ray Data, on this machine or the cluster at RAY_ADDRESS, ACTORS processes holding the model.
 # A changed command line, LIMIT, DEVICE or THREADS counts as a changed input. Everything made goes under build/.
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -60,7 +61,7 @@ DATASETS_PATH ?= $($(NAME)_DATASETS_PATH)
 PTH           ?= $($(NAME)_PTH)
 DEVICE        ?= cpu
 BATCH         ?= 1
-export LIMIT DEVICE THREADS SOURCE
+export LIMIT DEVICE THREADS SOURCE ENGINE ACTORS
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 # The tools' stand-ins; the same command lines drive the real ones.
@@ -100,6 +101,10 @@ endif
 $(B)/.args:
 	@mkdir -p $@
 
+ifneq ($(ENGINE),)
+STREAM := 1
+$(if $(filter-out ray,$(ENGINE)),$(error ENGINE=$(ENGINE): expected ray))
+endif
 ifeq ($(STREAM),1)
 STREAMED     ?= preprocess info postprocess pytorch pytorch_postprocess agreement
 STREAM_MODEL ?= $(export_OUT)
@@ -123,7 +128,8 @@ judged_later = rm -f $(1) && { $(2) || [[ -s $(1) ]]; }
 
 # What of the environment a stage depends on: an export on no sample, only the stages that are timed on device and threads.
 settings = $(if $(filter export% om-%,$(1)),$(SOURCE:%= SOURCE=%), LIMIT=$(LIMIT)) \
-           $(if $(filter infer perf% sweep-% stream,$(1)),DEVICE=$(DEVICE) THREADS=$(THREADS))
+           $(if $(filter infer perf% sweep-% stream,$(1)),DEVICE=$(DEVICE) THREADS=$(THREADS)) \
+           $(if $(filter stream,$(1)),$(ENGINE:%= ENGINE=%)$(ACTORS:%= ACTORS=%))
 
 define stage_rules
 $(B)/.args/$(1): FORCE | $(B)/.args

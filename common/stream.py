@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import collections
+import functools
 import importlib
 import itertools
+import os
 import queue
 import shlex
 import threading
@@ -17,7 +19,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Deque, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from common import dataset, engine, errors, files, offline, workers
 from common.errors import UserError
@@ -92,7 +94,7 @@ def _script(name: str) -> ModuleType:
         raise UserError(f"{name}: cannot be imported from here; source the model's env.sh, or use make") from error
 
 
-def flow(pipeline: Pipeline, todo: Sequence[Tuple[str, ...]], sessions: Sequence[engine.Session],
+def flow(pipeline: Pipeline, sessions: Sequence[engine.Session], todo: Sequence[Tuple[str, ...]],
          layout: offline.Plan) -> Iterator[Tuple[Batch, List[Row]]]:
     """Every batch of `todo` with its samples' rows, in order.
 
@@ -172,15 +174,22 @@ class _Devices:
         return future
 
 
-def stream(pipeline: Pipeline, sessions: Sequence[engine.Session], batch: int, output: files.PathLike,
+Flow = Callable[[Sequence[Tuple[str, ...]], offline.Plan], Iterator[Tuple[Batch, List[Row]]]]
+"""Sends batches of sample ids through; gives each with its rows, in any order."""
+
+
+def stream(pipeline: Pipeline, session: engine.Session, batch: int, output: files.PathLike, send: Flow,
            argv: Optional[Sequence[str]] = None) -> None:
-    """Send every sample through; write the figures, and last the record `output`. What an earlier run did is kept."""
+    """Send every sample through; write the figures, and last the record `output`. What an earlier run did is kept.
+
+    session: the model, or one of several alike; batch: the network's.
+    """
     from tqdm import tqdm
-    first, work = sessions[0], pipeline.evaluation
-    layout = plan(first, batch, pipeline.preprocessing.sample_bytes)
+    work = pipeline.evaluation
+    layout = plan(session, batch, pipeline.preprocessing.sample_bytes)
     each = layout.files_per_batch
-    journal = Journal(output, offline.recipe("stream", first, batch, devices=len(sessions), **pipeline.recipe))
-    sources, outputs = pipeline.sources, len(first.outputs)
+    journal = Journal(output, offline.recipe("stream", session, batch, **pipeline.recipe))
+    sources, outputs = pipeline.sources, len(session.outputs)
     stamps = {sample: [[str(path), stamp(path)] for path in (*paths, *work.needs(sample))]
               for sample, paths in sources.items()}
 
@@ -197,7 +206,7 @@ def stream(pipeline: Pipeline, sessions: Sequence[engine.Session], batch: int, o
         journal.begin()
     before = time.perf_counter()
     with tqdm(total=count, desc="stream", unit="sample", disable=None) as progress:
-        for about, rows in flow(pipeline, todo, sessions, layout):
+        for about, rows in send(todo, layout) if todo else ():
             now = time.perf_counter()
             measured = {"id": about.samples[0], "device": about.device, "cold": about.cold,
                         "compute_ms": about.compute_ms, "s": now - before}
@@ -208,7 +217,7 @@ def stream(pipeline: Pipeline, sessions: Sequence[engine.Session], batch: int, o
     work.finish([journal.finished[sample]["row"] for sample in work.samples])
     batches = list({entry["batch"]["id"]: entry["batch"] for entry in journal.finished.values()}.values())
     warm = [one["compute_ms"] for one in batches if not one["cold"]] or [one["compute_ms"] for one in batches]
-    journal.complete(names, **offline.record("stream", "stream", first, warm, layout,
+    journal.complete(names, **offline.record("stream", "stream", session, warm, layout,
                                              len(names) * layout.batch // each, sum(one["s"] for one in batches), argv),
                      warm_up_runs=0, definitions=DEFINITIONS, performance_file=None)
     print(f"stream: {len(names)} samples ({len(names) - count} were there already), nothing written in between")
@@ -229,7 +238,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python3 -m common.stream", description=__doc__.splitlines()[0],
         epilog=f"Environment: {engine.ENVIRONMENT} JOBS=N the threads for samples (all cores); LIMIT=N takes the first "
-               "N samples. Run again, it goes on where it was stopped.")
+               "N samples; ENGINE=ray sends them through Ray Data, on this machine or the cluster at RAY_ADDRESS "
+               "(ACTORS=N processes with the model). Run again, it goes on where it was stopped.")
     parser.add_argument("--onnx", required=True, help="the model")
     parser.add_argument("--preprocess", required=True, metavar="COMMAND", help="the preprocess script and its "
                         "arguments, as one word; the folder it would write to is not touched")
@@ -239,9 +249,22 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--output", default="stream.json", help="record of the run (default: %(default)s)")
     args = parser.parse_args(argv)
     pipeline = load(args.preprocess, args.postprocess)
+    kind = os.environ.get("ENGINE", "").strip()
+    if kind not in ("", "ray"):
+        raise UserError(f"ENGINE={kind}: expected ray, or nothing")
+
+    def through(session: engine.Session, send: Flow) -> None:
+        batch = args.batch_size or session.inputs[0].shape[0] or 1
+        stream(pipeline, session, batch, args.output, send, argv)
+
+    if kind == "ray":
+        from common import ray_data
+        with ray_data.connect() as there:
+            through(engine.Session(args.onnx, threads=there.threads), functools.partial(
+                ray_data.flow, there, (args.preprocess, args.postprocess), args.onnx))
+        return
     sessions = [engine.Session(args.onnx)]
-    batch = args.batch_size or sessions[0].inputs[0].shape[0] or 1
-    stream(pipeline, sessions, batch, args.output, argv)
+    through(sessions[0], functools.partial(flow, pipeline, sessions))
 
 
 if __name__ == "__main__":
