@@ -1,4 +1,4 @@
-"""ONNX Runtime in place of Ascend's `ais_infer` / `ais_bench`: the same command line, files and printed lines.
+"""ONNX Runtime, or OpenVINO, in place of Ascend's `ais_infer` / `ais_bench`: the same command line, files and printed lines.
 
 `--layout new` (2022-11 and later) names outputs `<stem>_<i>` and leaves `<folder>_summary.json` beside the folder;
 `--layout old` (2022-07) names them `input<n>_output_<i>` and leaves `sumary.json` inside.
@@ -83,7 +83,7 @@ def statistic(values: Sequence[float], counted: bool) -> Dict[str, float]:
     return {**named, "count": len(values)} if counted else named
 
 
-def choose_batch(session: engine.Session, asked: Optional[int]) -> int:
+def choose_batch(session: engine.Engine, asked: Optional[int]) -> int:
     """`--batchsize`, else the model's own batch, else 1 where the model leaves it free (and it is said)."""
     if asked:
         return asked
@@ -93,7 +93,7 @@ def choose_batch(session: engine.Session, asked: Optional[int]) -> int:
     return batch
 
 
-def lay_out(session: engine.Session, batch: int, samples: Sequence[Tuple[str, ...]]) -> offline.Plan:
+def lay_out(session: engine.Engine, batch: int, samples: Sequence[Tuple[str, ...]]) -> offline.Plan:
     """How many files fill a batch, by the size of the first: it must divide the first input without a rest."""
     whole = offline.input_bytes(session, batch)
     if not samples:
@@ -106,7 +106,7 @@ def lay_out(session: engine.Session, batch: int, samples: Sequence[Tuple[str, ..
     return offline.plan(session, batch, whole // size)
 
 
-def run(args: argparse.Namespace, session: engine.Session, argv: Optional[Sequence[str]]) -> None:
+def run(args: argparse.Namespace, session: engine.Engine, argv: Optional[Sequence[str]]) -> None:
     """Run all, printing what ais_infer prints; with `--output` leave outputs, summary and record."""
     old = args.layout == "old"
     print(f"[INFO] acl init success\n[INFO] open device {args.device} success\n[INFO] load model {args.model} success\n"
@@ -237,7 +237,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     if args.batchsize and args.dymBatch and args.batchsize != args.dymBatch:
         parser.error("--batchsize and --dymBatch disagree")
     offline.refuse_npu_only(args, NPU_ONLY)
-    session = engine.Session(args.model, index=args.device)
+    session = engine.open_session(args.model, index=args.device)
     offline.announce("ais_infer", session)
     run(args, session, argv)
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime in place of Ascend's `benchmark.x86_64`: the same command line, the same files in `./result`.
+"""ONNX Runtime, or OpenVINO, in place of Ascend's `benchmark.x86_64`: the same command line, the same files in `./result`.
 
 With `-input_text_path` it runs a dataset, with `-round` it measures pure inference on zeros.
 """
@@ -63,7 +63,7 @@ def save_text(path: str, array: Any) -> None:
         np.savetxt(temporary, array.reshape(1, -1), fmt="%g" if array.dtype.kind == "f" else "%d")
 
 
-def run_dataset(args: argparse.Namespace, session: engine.Session, argv: Optional[Sequence[str]]) -> None:
+def run_dataset(args: argparse.Namespace, session: engine.Engine, argv: Optional[Sequence[str]]) -> None:
     """Dataset mode: `result/dumpOutput_device<id>/<stem>_<k>` (k from 1) per sample and output, and perf_vision."""
     folder = f"result/dumpOutput_device{args.device_id}"
     suffix = "bin" if args.output_binary else "txt"
@@ -112,7 +112,7 @@ def perf_lines(run: offline.Run, batch: int) -> str:
                    for tag, figures in stages)
 
 
-def run_pure(args: argparse.Namespace, session: engine.Session, argv: Optional[Sequence[str]]) -> None:
+def run_pure(args: argparse.Namespace, session: engine.Engine, argv: Optional[Sequence[str]]) -> None:
     """Pure inference: `-round` runs on zeros after one warm-up; a line each, and the PureInfer file."""
     base = Path(args.om_path).stem
     run = offline.Run(session, offline.plan(session, args.batch_size, 1), [Sample("zeros", (), ())],
@@ -157,7 +157,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         parser.error("give either -input_text_path (a dataset) or -round (pure inference)")
     if args.useDvpp:
         raise UserError("-useDvpp=True decodes pictures on an NPU and does not fit .bin files; give -useDvpp=False")
-    session = engine.Session(args.om_path, index=args.device_id)
+    session = engine.open_session(args.om_path, index=args.device_id)
     offline.announce("benchmark", session)
     (run_dataset if args.round is None else run_pure)(args, session, argv)
 

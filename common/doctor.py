@@ -97,23 +97,26 @@ def packages(required: Path) -> Iterator[Line]:
 
 
 def providers() -> Iterator[Line]:
-    """ONNX Runtime's execution providers against the one that DEVICE asks for."""
-    from common.engine import PROVIDERS
-    device = os.environ.get("DEVICE", "").strip() or "cpu"
+    """ONNX Runtime's execution providers, and OpenVINO, against what DEVICE and PRECISION ask for."""
+    from common import engine
     try:
         import onnxruntime
     except ImportError as error:
         yield Line("MISSING", "onnxruntime", f"cannot be imported ({error})", "make setup")
         return
     there = onnxruntime.get_available_providers()
-    devices = [name for name, (provider, _, _) in PROVIDERS.items() if provider in there]
+    devices = [name for name, (provider, _, _) in engine.PROVIDERS.items() if provider in there]
     yield Line("ok", "providers",
                f"onnxruntime {onnxruntime.__version__}: {', '.join(there)}; DEVICE={'|'.join(devices)}")
-    if device not in PROVIDERS:
-        yield Line("MISSING", "providers", f"DEVICE={device} is not known", f"one of {', '.join(PROVIDERS)}")
-    elif device not in devices:
-        provider, package, _ = PROVIDERS[device]
-        yield Line("MISSING", "providers", f"DEVICE={device} needs {provider}", f"pip install {package}")
+    version = installed("openvino")
+    yield Line("ok", "OpenVINO", f"{version}: DEVICE=openvino") if version else \
+        Line("-", "OpenVINO", "not installed", "for DEVICE=openvino: make extras")
+    try:
+        device = engine.device_name()
+        precision = engine.precision_name(device)
+        engine.check(f"{device}-{precision}" if precision else device)
+    except UserError as error:
+        yield Line("MISSING", "providers", str(error))
 
 
 def programs() -> Iterator[Line]:

@@ -1,10 +1,13 @@
-"""Running an ONNX file with ONNX Runtime, which stands in for the Ascend tools where there is no NPU.
+"""Running an ONNX file with ONNX Runtime or OpenVINO, which stand in for the Ascend tools where there is no NPU.
 
-Environment: `DEVICE` picks the execution provider (cpu, cuda, tensorrt, cann; default cpu), `THREADS` the threads
-within one operator on the CPU (default: the cores that this process may use).
+Environment: `DEVICE` picks ONNX Runtime's execution provider (cpu, cuda, tensorrt, cann; default cpu) or OpenVINO on
+the CPU (openvino), there in `PRECISION` f32 or bf16 (default f32); `THREADS` the threads within one operator on the CPU
+(default: the cores that this process may use). `python3 -m common.engine NAME` tells whether this machine has an
+engine: a device, or openvino-f32, openvino-bf16.
 """
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import shutil
@@ -12,9 +15,9 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from common import files
+from common import errors, files
 from common.errors import UserError
 
 PROVIDERS = {  # device: (execution provider, the package that brings it, the name of its memory)
@@ -26,8 +29,14 @@ PROVIDERS = {  # device: (execution provider, the package that brings it, the na
 DTYPES = {"float": "float32", "float16": "float16", "double": "float64", "bool": "bool",
           "int8": "int8", "int16": "int16", "int32": "int32", "int64": "int64",
           "uint8": "uint8", "uint16": "uint16", "uint32": "uint32", "uint64": "uint64"}
-ENVIRONMENT = ("DEVICE=cpu|cuda|tensorrt|cann picks the ONNX Runtime execution provider (cpu); "
-               "THREADS=N the threads on the CPU (all cores).")
+DEVICES = (*PROVIDERS, "openvino")
+PRECISIONS = ("f32", "bf16")
+"""Of OpenVINO; the others compute in what the model's file says."""
+ENGINES = (*PROVIDERS, *(f"openvino-{precision}" for precision in PRECISIONS))
+STAND_INS = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+"""The backends that stand in for the Ascend tools, by the name in a record's provenance. None takes an NPU's figures."""
+ENVIRONMENT = ("DEVICE=cpu|cuda|tensorrt|cann picks the ONNX Runtime execution provider (cpu), DEVICE=openvino takes "
+               "OpenVINO on the CPU, in PRECISION=f32|bf16 (f32); THREADS=N the threads on the CPU (all cores).")
 
 
 class Tensor(NamedTuple):
@@ -39,7 +48,10 @@ class Tensor(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """Milliseconds of one run: copy to the device, compute on it, copy back. On the CPU nothing is copied: 0."""
+    """Milliseconds of one run: copy to the device, compute on it, copy back.
+
+    On the CPU nothing is copied, but for the outputs out of OpenVINO's own memory: 0.
+    """
 
     h2d: float
     compute: float
@@ -49,9 +61,23 @@ class Timing(NamedTuple):
 def device_name(device: Optional[str] = None) -> str:
     """`device`, else `DEVICE` of the environment, else cpu. Raises `UserError` for one that is not known."""
     device = device or os.environ.get("DEVICE", "").strip() or "cpu"
-    if device not in PROVIDERS:
-        raise UserError(f"DEVICE={device}: expected one of {', '.join(PROVIDERS)}")
+    if device not in DEVICES:
+        raise UserError(f"DEVICE={device}: expected one of {', '.join(DEVICES)}")
     return device
+
+
+def precision_name(device: str, precision: Optional[str] = None) -> str:
+    """`precision`, else `PRECISION` of the environment, else f32; empty for a device that leaves no choice.
+
+    Raises `UserError` for one that is not known, and for any that is given for a device other than openvino.
+    """
+    precision = precision or os.environ.get("PRECISION", "").strip()
+    if precision and precision not in PRECISIONS:
+        raise UserError(f"PRECISION={precision}: expected one of {', '.join(PRECISIONS)}")
+    if precision and device != "openvino":
+        raise UserError(f"PRECISION={precision}: is for DEVICE=openvino; leave it out, DEVICE={device} computes in what "
+                        "the model's file says")
+    return precision or (PRECISIONS[0] if device == "openvino" else "")
 
 
 def cores() -> int:
@@ -73,44 +99,104 @@ def thread_count(threads: Optional[int] = None) -> int:
     return threads
 
 
-class Session:
-    """An ONNX file that is loaded and can be run.
+class Engine:
+    """An ONNX file that is loaded and can be run: what ONNX Runtime's `Session` and OpenVINO's share.
 
     path: the `.onnx` file. device, threads: see `device_name` and `thread_count`. index: which GPU or NPU of several.
-    inputs, outputs: lists of `Tensor`. timing: `Timing` of the latest `run`.
-    Raises `UserError` when the file is missing, an `.om`, truncated or not ONNX, and when the execution provider is
-    not in this onnxruntime or cannot be started.
+    inputs, outputs: lists of `Tensor`. timing: `Timing` of the latest `run`. backend: a key of `STAND_INS`; version of
+    its package; provider: what of it computes, with the precision where that is a choice.
+    Raises `UserError` when the file is missing or an `.om`.
     """
 
-    def __init__(self, path: files.PathLike, device: Optional[str] = None, threads: Optional[int] = None,
-                 index: int = 0):
+    backend: str
+    version: str
+    provider: str
+    inputs: List[Tensor]
+    outputs: List[Tensor]
+
+    def __init__(self, path: files.PathLike, device: str, threads: Optional[int], index: int):
         self.path = Path(path)
-        self.device = device_name(device)
+        self.device = device
         self.threads = thread_count(threads)
         self.index = index
         self.timing = Timing(0.0, 0.0, 0.0)
         self._sha256: Optional[str] = None
-        self.provider, package, self._memory = PROVIDERS[self.device]
         if self.path.suffix == ".om":
             raise UserError(f"{path}: an .om runs on an NPU only; give the .onnx it was made from")
         files.existing_file(path, "an ONNX model")
+
+    def run(self, arrays: Sequence[Any]) -> List[Any]:
+        """Run the model once: one array per input, in its order, of its dtype and shape; gives one per output.
+
+        The arrays given back stay as they are when the model is run again. `timing` then holds the milliseconds.
+        Raises `UserError` when the model does not take the arrays.
+        """
+        if len(arrays) != len(self.inputs):
+            raise UserError(f"{self.path}: has {len(self.inputs)} inputs, {len(arrays)} were given")
         try:
-            import onnxruntime
-        except ImportError as error:
-            raise UserError(f"onnxruntime cannot be imported ({error}): pip install {package}") from error
+            return self._run(arrays)
+        except Exception as error:  # each of onnxruntime's status codes has a class of its own; openvino has no base
+            raise UserError(f"{self.path}: inference failed: {error}") from error
+
+    def _run(self, arrays: Sequence[Any]) -> List[Any]:
+        raise NotImplementedError
+
+    def metadata(self) -> Dict[str, str]:
+        """The model file's own metadata, as the export wrote it."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """One line: `ONNX Runtime 1.24.4, CPUExecutionProvider, 2 threads`."""
+        return (f"{STAND_INS[self.backend]} {self.version}, {self.provider}, "
+                f"{self.threads} thread{'' if self.threads == 1 else 's'}")
+
+    def sha256(self) -> str:
+        """SHA-256 of the model file, read once."""
+        if self._sha256 is None:
+            self._sha256 = files.sha256(self.path)
+        return self._sha256
+
+    def provenance(self) -> Dict[str, Any]:
+        """What stands behind this session's outputs and figures, as JSON values."""
+        return {"backend": self.backend, "version": self.version, "provider": self.provider,
+                "device": hardware(self.device, self.index), "threads": self.threads, "model": str(self.path),
+                "model_sha256": self.sha256(), "metadata": self.metadata()}
+
+
+class Session(Engine):
+    """An ONNX file in ONNX Runtime, on the CPU or another execution provider. device: one of `PROVIDERS`.
+
+    adjust: changes the `onnxruntime.SessionOptions` before the model is loaded, to measure what they do.
+    Raises `UserError` when the file is missing, an `.om`, truncated or not ONNX, and when the execution provider is
+    not in this onnxruntime or cannot be started.
+    """
+
+    backend = "onnxruntime"
+
+    def __init__(self, path: files.PathLike, device: Optional[str] = None, threads: Optional[int] = None,
+                 index: int = 0, adjust: Optional[Callable[[Any], None]] = None):
+        super().__init__(path, device_name(device), threads, index)
+        onnxruntime = _onnxruntime(self.device)
+        self.provider, _, self._memory = PROVIDERS[self.device]
         self.version = onnxruntime.__version__
-        if self.provider not in onnxruntime.get_available_providers():
-            raise UserError(f"DEVICE={self.device}: this onnxruntime {self.version} has no {self.provider}: "
-                            f"pip install {package}")
-        self._session = self._open(onnxruntime)
+        self._session = self._open(onnxruntime, adjust)
         self.inputs = [_tensor(node, path) for node in self._session.get_inputs()]
         self.outputs = [_tensor(node, path) for node in self._session.get_outputs()]
 
-    def _open(self, onnxruntime: Any) -> Any:
+    def _open(self, onnxruntime: Any, adjust: Optional[Callable[[Any], None]]) -> Any:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
+        # chosen by measurement, `python3 -m common.engine_bench` (README.md, Engines): all graph optimizations, one
+        # operator after the other, memory kept between runs. Threads that spin after their work take the cores from
+        # whatever else runs, pre- and postprocessing among it
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.enable_mem_pattern = options.enable_cpu_mem_arena = True
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4 if self.device == "cpu" else 3  # why a provider did not start, is logged
+        if adjust:
+            adjust(options)
         settings = {} if self.device == "cpu" else {"device_id": str(self.index)}
         providers: List[Any] = [(self.provider, settings)]
         if self.device == "tensorrt":
@@ -127,18 +213,9 @@ class Session:
                             f"{session.get_providers()[0]}; check the driver and the libraries it needs")
         return session
 
-    def run(self, arrays: Sequence[Any]) -> List[Any]:
-        """Run the model once: one array per input, in its order, of its dtype and shape; gives one per output.
-
-        `timing` then holds the milliseconds. Raises `UserError` when the model does not take the arrays.
-        """
-        if len(arrays) != len(self.inputs):
-            raise UserError(f"{self.path}: has {len(self.inputs)} inputs, {len(arrays)} were given")
+    def _run(self, arrays: Sequence[Any]) -> List[Any]:
         feeds = {tensor.name: array for tensor, array in zip(self.inputs, arrays)}
-        try:
-            return self._run_here(feeds) if self.device == "cpu" else self._run_there(feeds)
-        except Exception as error:  # as above
-            raise UserError(f"{self.path}: inference failed: {error}") from error
+        return self._run_here(feeds) if self.device == "cpu" else self._run_there(feeds)
 
     def _run_here(self, feeds: Dict[str, Any]) -> List[Any]:
         start = time.perf_counter()
@@ -165,23 +242,74 @@ class Session:
         self.timing = Timing(*[(after - before) * 1e3 for before, after in zip(marks, marks[1:])])
         return outputs
 
-    def describe(self) -> str:
-        """One line: `ONNX Runtime 1.24.4, CPUExecutionProvider, 2 threads`."""
-        return (f"ONNX Runtime {self.version}, {self.provider}, "
-                f"{self.threads} thread{'' if self.threads == 1 else 's'}")
+    def metadata(self) -> Dict[str, str]:
+        return dict(self._session.get_modelmeta().custom_metadata_map)
 
-    def sha256(self) -> str:
-        """SHA-256 of the model file, read once."""
-        if self._sha256 is None:
-            self._sha256 = files.sha256(self.path)
-        return self._sha256
 
-    def provenance(self) -> Dict[str, Any]:
-        """What stands behind this session's outputs and figures, as JSON values."""
-        return {"backend": "onnxruntime", "version": self.version, "provider": self.provider,
-                "device": hardware(self.device, self.index), "threads": self.threads, "model": str(self.path),
-                "model_sha256": self.sha256(),
-                "metadata": dict(self._session.get_modelmeta().custom_metadata_map)}
+def _onnxruntime(device: str) -> Any:
+    """The package. Raises `UserError` when it cannot be imported or has no provider for the device."""
+    provider, package, _ = PROVIDERS[device]
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(f"onnxruntime cannot be imported ({error}): pip install {package}") from error
+    if provider not in onnxruntime.get_available_providers():
+        raise UserError(f"DEVICE={device}: this onnxruntime {onnxruntime.__version__} has no {provider}: "
+                        f"pip install {package}")
+    return onnxruntime
+
+
+def open_session(path: files.PathLike, device: Optional[str] = None, threads: Optional[int] = None,
+                 index: int = 0, precision: Optional[str] = None) -> Engine:
+    """The model in the engine that `device` and `precision`, else `DEVICE` and `PRECISION`, name.
+
+    Raises `UserError` as `Session` and `openvino_engine.Session` do, and for a precision that does not fit.
+    """
+    device = device_name(device)
+    precision = precision_name(device, precision)
+    if device == "openvino":
+        from common import openvino_engine
+        return openvino_engine.Session(path, precision, threads, index)
+    return Session(path, device, threads, index)
+
+
+def split(name: str) -> Tuple[str, Optional[str]]:
+    """Device and precision of an engine's name, one of `ENGINES`: `openvino-bf16`, `cpu`."""
+    if name not in ENGINES:
+        raise UserError(f"{name}: expected one of {', '.join(ENGINES)}")
+    device, _, precision = name.partition("-")
+    return device, precision or None
+
+
+def check(name: str) -> None:
+    """Raise `UserError` unless this machine has the engine: its package, and what the package needs."""
+    device, precision = split(name)
+    if device == "openvino":
+        from common import openvino_engine
+        openvino_engine.load(precision or PRECISIONS[0])
+    else:
+        _onnxruntime(device)
+
+
+def missing(path: files.PathLike) -> Optional[str]:
+    """Why an engine is not here, from a file with what `python3 -m common.engine` said; None where it said nothing."""
+    text = Path(path).read_text(encoding="utf-8")
+    return text[len("error: "):].strip() if text.startswith("error: ") else None
+
+
+def label(by: Mapping[str, Any]) -> str:
+    """A short name for who computed, from a provenance or an entry of a report: `ONNX Runtime`, `OpenVINO bf16`."""
+    name = STAND_INS.get(by["backend"], by["backend"])
+    provider = by["provider"].split(", ")[-1]
+    return name if provider == PROVIDERS["cpu"][0] else f"{name} {provider}"
+
+
+def origin(by: Mapping[str, Any]) -> str:
+    """Who took a figure, in words, from a provenance or an entry of a report."""
+    if by["backend"] not in STAND_INS:
+        return f"{by['backend']} {by['version']}, {by['device']}"
+    threads = f"{by['threads']} thread{'' if by['threads'] == 1 else 's'}"
+    return f"{STAND_INS[by['backend']]} {by['version']}, {by['provider']}, {by['device']}, {threads}: no NPU figure"
 
 
 def _tensor(node: Any, path: files.PathLike) -> Tensor:
@@ -199,10 +327,21 @@ def hardware(device: str, index: int = 0) -> str:
         with suppress(OSError, subprocess.SubprocessError):
             return subprocess.run(["nvidia-smi", "-i", str(index), "--query-gpu=name", "--format=csv,noheader"],
                                   check=True, capture_output=True, text=True, timeout=30).stdout.strip()
-    if device == "cpu":
+    if device in ("cpu", "openvino"):
         with suppress(OSError):
             for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
                 if line.startswith("model name"):
                     return line.partition(":")[2].strip()
         return platform.processor() or platform.machine()
     return f"{device}:{index}"
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    parser = argparse.ArgumentParser(prog="python3 -m common.engine", description="Tell whether this machine has an "
+                                     "engine: exit status 0, else 1 and why not on stderr.")
+    parser.add_argument("name", choices=ENGINES)
+    check(parser.parse_args(argv).name)
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -11,7 +11,8 @@
 #   TRAIN_CMD    what `make demo-weights` trains demo.pth with, in build/demo-weights
 #   NETWORK_SRC  the network; SEEDED: its widths (name=number ...) for seeded weights, empty for the reference's
 #   WEIGHTS_STAGES  the stages that read checkpoint.pth
-#   BATCHES      batch sizes of `make sweep`; sweep_OUT, _CMD, _NEED, _SRC are a stage's, with % for the batch size
+#   BATCHES      batch sizes of `make sweep`, those that SWEEP_MODEL takes: the .onnx file in build/ that it times;
+#                SWEEP_NEED: the file that stands for it, where that is another
 #   OM           the .om files of `make om`, without the ending; om_CMD: atc's line for $(1), one of them, for the chip
 #                $(SOC); om_NEED: the files in build/ that it reads
 #   REPORT_ARGS  what the report is made from (common.report make --help)
@@ -28,7 +29,7 @@
 # SOURCE=upstream exports from the upstream's network (`make upstream`) in place of the built-in one.
 # STREAM=1 runs preprocess, inference and postprocess as one stage, stream, that leaves no .bin (common.stream).
 # ENGINE=ray does that on Ray Data, on this machine or the cluster at RAY_ADDRESS, ACTORS processes holding the model.
-# A changed command line, LIMIT, DEVICE or THREADS counts as a changed input. Everything made goes under build/.
+# A changed command line, LIMIT, DEVICE, PRECISION or THREADS counts as a changed input. Everything made goes under build/.
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
@@ -61,7 +62,7 @@ DATASETS_PATH ?= $($(NAME)_DATASETS_PATH)
 PTH           ?= $($(NAME)_PTH)
 DEVICE        ?= cpu
 BATCH         ?= 1
-export LIMIT DEVICE THREADS SOURCE ENGINE ACTORS
+export LIMIT DEVICE PRECISION THREADS SOURCE ENGINE ACTORS
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 # The tools' stand-ins; the same command lines drive the real ones.
@@ -109,7 +110,7 @@ ifeq ($(STREAM),1)
 STREAMED     ?= preprocess info postprocess pytorch pytorch_postprocess agreement
 STREAM_MODEL ?= $(export_OUT)
 stream_OUT   := stream.json
-stream_CMD    = $(PY) -m common.stream --onnx $(STREAM_MODEL) $(if $(strip $(BATCHES)),--batch_size $(BATCH)) \
+stream_CMD    = $(PY) -m common.stream --onnx $(STREAM_MODEL) $(if $(filter-out 1,$(BATCH)),--batch_size $(BATCH)) \
                 --preprocess "$(PREPROCESS)" --postprocess "$(POSTPROCESS)" --output stream.json
 stream_NEED  := $(filter-out $(foreach stage,infer $(STREAMED),$($(stage)_OUT)),$(infer_NEED) $(preprocess_NEED) $(postprocess_NEED))
 stream_SRC   := $(preprocess_SRC) $(postprocess_SRC) common/stream.py
@@ -128,7 +129,7 @@ judged_later = rm -f $(1) && { $(2) || [[ -s $(1) ]]; }
 
 # What of the environment a stage depends on: an export on no sample, only the stages that are timed on device and threads.
 settings = $(if $(filter export% om-%,$(1)),$(SOURCE:%= SOURCE=%), LIMIT=$(LIMIT)) \
-           $(if $(filter infer perf% sweep-% stream,$(1)),DEVICE=$(DEVICE) THREADS=$(THREADS)) \
+           $(if $(filter infer perf% stream,$(1)),DEVICE=$(DEVICE)$(PRECISION:%= PRECISION=%) THREADS=$(THREADS)) \
            $(if $(filter stream,$(1)),$(ENGINE:%= ENGINE=%)$(ACTORS:%= ACTORS=%))
 
 define stage_rules
@@ -144,23 +145,39 @@ $(1): $(B)/$($(1)_OUT)
 endef
 $(foreach stage,$(STAGES),$(eval $(call stage_rules,$(stage))))
 
-# A stage per batch size, one after the other whatever -j says, since they are timed; then the table over them.
+# Engines by the names of `make compare` and `make sweep`, and the one that DEVICE and PRECISION name. Whether this
+# machine has one of the others is asked each time; the file is empty, or says why not.
+ALL_ENGINES := cpu cuda tensorrt cann openvino-f32 openvino-bf16
+OWN_ENGINE  := $(DEVICE)$(if $(filter openvino,$(DEVICE)),-$(or $(PRECISION),f32))
+unknown     := $(filter-out $(ALL_ENGINES) $(OWN_ENGINE),$(ENGINES) $(SWEEP_ENGINES))
+$(if $(unknown),$(error no engine named $(unknown); there are $(ALL_ENGINES)))
+by = DEVICE=$(firstword $(subst -, ,$(1))) PRECISION=$(word 2,$(subst -, ,$(1)))
+$(ALL_ENGINES:%=$(B)/.args/engine-%): $(B)/.args/engine-%: FORCE | $(READY) $(B)/.args
+	@$(PY) -m common.engine $* 2>$@.new || :
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+# A stage per batch size, number of threads and engine, one after the other whatever -j says, since they are timed; then
+# the table over them. Where an engine is not there, its stages leave the reason. $(1)-$(2)-$(3): batch, threads, engine.
+SWEEP_THREADS ?= $(or $(THREADS),all)
+SWEEP_ENGINES ?= $(OWN_ENGINE)
+sweep_file = sweep/bs$(1)-$(2)-$(3)_onnxruntime.json
+sweep_line = $(call by,$(3)) THREADS=$(filter-out all,$(2)) $(AIS_INFER) --model $(SWEEP_MODEL) --output sweep \
+             --output_dirname bs$(1)-$(2)-$(3) --loop $(or $(LOOP),$(ROUND)) --batchsize $(1)
+or_reason  = if [[ -s .args/engine-$(3) ]]; then mkdir -p sweep && cp .args/engine-$(3) $(sweep_file); else $(sweep_line); fi
 define sweep_stage
-sweep-$(1)_OUT  := $(subst %,$(1),$(sweep_OUT))
-sweep-$(1)_CMD   = $$(subst %,$(1),$$(sweep_CMD))
-sweep-$(1)_NEED := $(subst %,$(1),$(sweep_NEED))
-sweep-$(1)_SRC  := $(sweep_SRC)
-$(if $(SWEPT),$(B)/$(subst %,$(1),$(sweep_OUT)): | $(B)/$(SWEPT))
-SWEPT := $(subst %,$(1),$(sweep_OUT))
+sweep-$(1)-$(2)-$(3)_OUT  := $(sweep_file)
+sweep-$(1)-$(2)-$(3)_CMD   = $$(call $(if $(filter $(OWN_ENGINE),$(3)),sweep_line,or_reason),$(1),$(2),$(3))
+sweep-$(1)-$(2)-$(3)_NEED := $(or $(SWEEP_NEED),$(SWEEP_MODEL)) $(if $(filter $(OWN_ENGINE),$(3)),,.args/engine-$(3))
+$(if $(SWEPT),$(B)/$(sweep_file): | $(B)/$(lastword $(SWEPT)))
+SWEPT += $(sweep_file)
 endef
-ifneq ($(strip $(BATCHES)),)
-$(foreach batch,$(BATCHES),$(eval $(call sweep_stage,$(batch))))
-$(foreach batch,$(BATCHES),$(eval $(call stage_rules,sweep-$(batch))))
-SWEPT := $(foreach batch,$(BATCHES),$(sweep-$(batch)_OUT))
+SWEPT :=
+$(foreach engine,$(SWEEP_ENGINES),$(foreach threads,$(SWEEP_THREADS),$(foreach batch,$(BATCHES),\
+    $(eval $(call sweep_stage,$(batch),$(threads),$(engine)))\
+    $(eval $(call stage_rules,sweep-$(batch)-$(threads)-$(engine))))))
 .PHONY: sweep
-sweep: $(addprefix $(B)/,$(SWEPT))
+sweep: $(addprefix $(B)/,$(SWEPT)) ## throughput over BATCHES, SWEEP_THREADS="1 2", SWEEP_ENGINES="cpu openvino-bf16", the best named
 	@cd $(B) && $(PY) -m common.sweep --model .. --output sweep.json $(SWEPT)
-endif
 
 # For where atc is; elsewhere `make -n om` prints its lines. The chip: SOC_VERSION=, else the one that npu-smi names.
 # atc's status proves nothing, so an .om of before is removed first.
@@ -196,21 +213,28 @@ ifeq ($(SOURCE),upstream)
 $(foreach stage,$(filter export%,$(STAGES)),$(eval $(B)/$($(stage)_OUT): build/upstream/.fetched.json))
 endif
 
-# One table, same samples: PyTorch, ONNX, and what other backends left, OM_RESULT= and GPU_RESULT= their result folders.
+# One table, same samples: PyTorch, ONNX, ONNX by other ENGINES=, and what other backends left, OM_RESULT= and
+# GPU_RESULT= their result folders.
 AGREEMENT ?= $(PY) -m common.agreement
 agree   = { $(AGREEMENT) $(2) pytorch/result --output compare/$(1)/agreement.json >/dev/null || [[ -s compare/$(1)/agreement.json ]]; }
 another = mkdir compare/$(1) && ln -s "$$(cd "$(CURDIR)" && realpath -m "$($(1)_RESULT)")" compare/$(1)/results && \
           $(call agree,$(1),compare/$(1)/results)$(if $(METRIC), && $(call METRIC,compare/$(1)/results,compare/$(1)) >/dev/null)
+# by the same command line, in a folder of its own with links to what that reads
+another_engine = mkdir -p compare/$(1) && for each in *; do [[ $$each == compare || $$each == result ]] || \
+                     ln -sfn "../../$$each" "compare/$(1)/$$each"; done && \
+                 (cd compare/$(1) && export $(call by,$(1)) && $(infer_CMD)) >compare/$(1)/log.txt && \
+                 $(call agree,$(1),compare/$(1)/$(RESULT))$(if $(METRIC), && $(call METRIC,compare/$(1)/$(RESULT),compare/$(1)) >/dev/null)
 .PHONY: compare
 ifeq ($(STREAM),1)
 compare:
 	@echo "error: make compare needs the result files that STREAM=1 does not leave; run it without" >&2; exit 1
 else
-compare: $(addprefix $(B)/,$(infer_OUT) $(pytorch_OUT) $(postprocess_OUT) $(pytorch_postprocess_OUT)) ## one table: PyTorch, ONNX, and the result folders OM_RESULT=, GPU_RESULT=
-	@cd $(B) && rm -rf compare && mkdir -p compare/ONNX && $(call agree,ONNX,$(RESULT))
+compare: $(addprefix $(B)/,$(infer_OUT) $(pytorch_OUT) $(postprocess_OUT) $(pytorch_postprocess_OUT) $(ENGINES:%=.args/engine-%)) ## one table: PyTorch, ONNX, ENGINES="openvino-f32 openvino-bf16", and the result folders OM_RESULT=, GPU_RESULT=
+	@cd $(B) && rm -rf compare/ONNX compare/OM compare/GPU && mkdir -p compare/ONNX && $(call agree,ONNX,$(RESULT))
+	@cd $(B)$(foreach engine,$(ENGINES), && { [[ -s .args/engine-$(engine) ]] || { $(call another_engine,$(engine)); }; })
 	@$(if $(OM_RESULT),cd $(B) && $(call another,OM),:)
 	@$(if $(GPU_RESULT),cd $(B) && $(call another,GPU),:)
-	@cd $(B) && $(PY) -m common.compare --model .. --run $(infer_OUT)
+	@cd $(B) && $(PY) -m common.compare --model .. --run $(infer_OUT) $(addprefix --engine ,$(ENGINES))
 endif
 
 # the dataset's folder for a command that runs elsewhere
@@ -251,11 +275,13 @@ $(eval $(call stage_rules,gallery))
 GALLERY := $(B)/gallery.json
 endif
 
-SWEPT_THERE := $(wildcard $(addprefix $(B)/,$(SWEPT)))
+# of the sweep, the report has what was measured as everything else was
+REPORTED    := $(foreach batch,$(BATCHES),$(call sweep_file,$(batch),$(or $(THREADS),all),$(OWN_ENGINE)))
+SWEPT_THERE := $(wildcard $(addprefix $(B)/,$(REPORTED)))
 $(B)/report.json: $(foreach stage,$(STAGES),$(B)/$($(stage)_OUT)) $(B)/inputs.json facts.json $(SWEPT_THERE) \
                   $(call sources,common/report.py common/provenance.py)
 	cd $(B) && $(PY) -m common.report make --model .. --output report.json --om compare/OM/agreement.json $(REPORT_ARGS) \
-	    $(addprefix --sweep ,$(SWEPT)) $(foreach stage,$(STAGES),--stage $(stage)=$($(stage)_OUT))
+	    $(addprefix --sweep ,$(REPORTED)) $(foreach stage,$(STAGES),--stage $(stage)=$($(stage)_OUT))
 
 $(B)/report.html: $(B)/report.json $(GALLERY) $(call sources,common/page.py common/page.css)
 	cd $(B) && $(PY) -m common.page report.json --output report.html
@@ -276,7 +302,6 @@ clean: ## remove build/
 	rm -rf $(B) build_testcase build_selftest build_selftest.log
 
 help: ## this list
-	@echo "$(NAME): make [target] [DATASETS_PATH=folder] [PTH=checkpoint|seeded] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann]"
+	@echo "$(NAME): make [target] [DATASETS_PATH=folder] [PTH=checkpoint|seeded] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann|openvino] [PRECISION=f32|bf16]"
 	@echo "stages: $(STAGES)"
-	@$(if $(strip $(BATCHES)),echo "  sweep       throughput at batch $(strip $(BATCHES)) beside the reference's",:)
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1	/' | expand -t 14

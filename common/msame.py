@@ -1,4 +1,4 @@
-"""ONNX Runtime in place of Ascend's `msame`: the same command line, files and printed lines.
+"""ONNX Runtime, or OpenVINO, in place of Ascend's `msame`: the same command line, files and printed lines.
 
 A file holds a whole batch, as for msame. Unlike msame, a wrong argument ends with exit status 2 and a failure with 1.
 """
@@ -40,7 +40,7 @@ def save_text(path: str, array: Any) -> None:
                 file.write("".join([form % value for value in row.tolist()]).encode("ascii") + end)
 
 
-def list_samples(text: Optional[str], model: str, session: engine.Session) -> List[Sample]:
+def list_samples(text: Optional[str], model: str, session: engine.Engine) -> List[Sample]:
     """The inferences that `--input` stands for, their outputs named without folder and suffix.
 
     None: one, on zeros. A comma list of `.bin` files, one per model input: one. A list of folders, one per model
@@ -65,7 +65,7 @@ def list_samples(text: Optional[str], model: str, session: engine.Session) -> Li
                    (os.path.splitext(entry)[0],)) for entry in entries[:pictures.limit()]]
 
 
-def whole_batch(session: engine.Session, asked: Optional[int], samples: Sequence[Sample]) -> int:
+def whole_batch(session: engine.Engine, asked: Optional[int], samples: Sequence[Sample]) -> int:
     """Samples per run: the model's own batch; where it is free, what is asked for, else what the first file holds."""
     shape = session.inputs[0].shape
     if asked or not shape or shape[0] is not None:
@@ -79,7 +79,7 @@ def whole_batch(session: engine.Session, asked: Optional[int], samples: Sequence
     return path.stat().st_size // one
 
 
-def run(args: argparse.Namespace, session: engine.Session, argv: Optional[Sequence[str]]) -> None:
+def run(args: argparse.Namespace, session: engine.Engine, argv: Optional[Sequence[str]]) -> None:
     """Run all, printing what msame prints, and leave `<output>/<stamp>/<stem>_output_<i>` (i from 0)."""
     samples = list_samples(args.input, args.model, session)
     folders = bool(args.input) and ".bin" not in args.input.split(",")[0]
@@ -144,7 +144,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     offline.add_npu_only(parser, NPU_ONLY)
     args = parser.parse_args(argv)
     offline.refuse_npu_only(args, NPU_ONLY)
-    session = engine.Session(args.model, index=args.device)
+    session = engine.open_session(args.model, index=args.device)
     offline.announce("msame", session)
     run(args, session, argv)
 

@@ -1,7 +1,7 @@
 """What the stand-ins for benchmark, msame and ais_infer share: batches, outputs, timings, resuming, the record.
 
 Samples are read, run and written one batch at a time, so memory does not grow with the dataset. Each run leaves a
-record (JSON) beside the tool's own files: it marks completion and says what ONNX Runtime measured, and on what.
+record (JSON) beside the tool's own files: it marks completion and says what was measured, by which engine and on what.
 """
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DEFINITIONS = {
     "compute_ms": "device compute of one whole batch, milliseconds; warm-up runs are left out, and without "
                             "any the first run is, where there are more",
     "samples_per_s": "1000 * batch / compute_ms.mean: samples per second of device compute on one "
-                          "ONNX Runtime device",
+                          "device of the engine that stood in",
     "end_to_end_s": "sum over the samples of their share of the time from reading a batch to its last output "
                           "file; loading the model, warming up and runs repeated by --loop are left out",
     "end_to_end_samples_per_s": "sample_count / end_to_end_s",
@@ -69,7 +69,7 @@ def refuse_npu_only(args: argparse.Namespace, flags: Sequence[str]) -> None:
     """Raise `UserError` for such a flag, unless it says false."""
     for flag in flags:
         if (getattr(args, flag.lstrip("-")) or "false").lower() not in ("false", "0", "no"):
-            raise UserError(f"{flag}: needs an NPU, ONNX Runtime has nothing for it; leave it out")
+            raise UserError(f"{flag}: needs an NPU, what stands in for it has nothing like it; leave it out")
 
 
 def whole(low: int, high: Optional[int] = None) -> Callable[[str], int]:
@@ -89,9 +89,9 @@ def boolean(text: str) -> bool:
     return text.lower() in ("yes", "true", "t", "y", "1")
 
 
-def announce(tool: str, session: engine.Session) -> None:
+def announce(tool: str, session: engine.Engine) -> None:
     """The first line on stdout: who stands in for the tool."""
-    print(f"[INFO] onnxruntime stands in for {tool}: {session.describe()}", flush=True)
+    print(f"[INFO] {session.backend} stands in for {tool}: {session.describe()}", flush=True)
 
 
 def resuming() -> bool:
@@ -104,7 +104,7 @@ def six_digits(value: float) -> str:
     return format(float(value), "g")
 
 
-def plan(session: engine.Session, batch: int, files_per_batch: int) -> Plan:
+def plan(session: engine.Engine, batch: int, files_per_batch: int) -> Plan:
     """Fit the model to `batch` samples, filled by `files_per_batch` files per input.
 
     Raises `UserError` when the model's batch is fixed at another number, when a size other than the batch is free,
@@ -127,7 +127,7 @@ def plan(session: engine.Session, batch: int, files_per_batch: int) -> Plan:
     return Plan(batch, files_per_batch, tuple(shapes), tuple(size // files_per_batch for size in sizes))
 
 
-def input_bytes(session: engine.Session, batch: int) -> int:
+def input_bytes(session: engine.Engine, batch: int) -> int:
     """Bytes of the first input at this batch; raises as `plan` does."""
     return plan(session, batch, 1).file_bytes[0]
 
@@ -167,9 +167,9 @@ def make_folder(path: str) -> None:
         raise UserError(f"{path}: cannot be written to; check its permissions")
 
 
-def recipe(tool: str, session: engine.Session, batch: int, **settings: Any) -> Dict[str, Any]:
+def recipe(tool: str, session: engine.Engine, batch: int, **settings: Any) -> Dict[str, Any]:
     """What outputs and timings depend on beside the samples."""
-    return {"tool": tool, "model_sha256": session.sha256(), "batch": batch, "onnxruntime": session.version,
+    return {"tool": tool, "model_sha256": session.sha256(), "batch": batch, session.backend: session.version,
             "provider": session.provider, "threads": session.threads, **settings}
 
 
@@ -187,7 +187,7 @@ class Run:
     fill: what samples without input files are made of: `zero`, or `random` bytes (seeded).
     """
 
-    def __init__(self, session: engine.Session, layout: Plan, samples: Sequence[Sample],
+    def __init__(self, session: engine.Engine, layout: Plan, samples: Sequence[Sample],
                  save: Callable[[str, Any], None], record: Optional[str], settings: Dict[str, Any], *,
                  axis: int = 0, growth: float = 1.0, fill: str = "zero"):
         if not samples:

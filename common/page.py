@@ -13,7 +13,7 @@ import math
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from common import errors, files, report
+from common import engine, errors, files, report
 from common.errors import UserError
 
 LIMIT = 8_000_000
@@ -22,8 +22,8 @@ SIDES = (480, 360, 280, 200, 140, 96)
 """Longest side of a picture in pixels; the first with which the page keeps the limit is taken."""
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """Content-Security-Policy: a browser refuses what is not in the page itself."""
-NOTICE = ("Figures taken by ONNX Runtime are of this machine's processor: none is an NPU figure. Reference figures "
-          "were taken by others on the chips named, and each has a definition of its own.")
+NOTICE = ("Figures taken by ONNX Runtime or OpenVINO are of this machine's processor: none is an NPU figure. "
+          "Reference figures were taken by others on the chips named, and each has a definition of its own.")
 
 
 def number(value: Optional[float], digits: int = 4) -> str:
@@ -65,8 +65,8 @@ def bars(one: Mapping[str, Any]) -> List[Bar]:
             measured[run["batch"]] = run
     small = report.smaller(one)
     who = "a network of another size, here" if small else "measured here"
-    found = [Bar(batch, f"{'ONNX Runtime' if run['backend'] == 'onnxruntime' else run['backend']}, {who}",
-                 run["samples_per_s"], True, report.origin(run) + (f"; {small}" if small else ""))
+    found = [Bar(batch, f"{engine.label(run)}, {who}",
+                 run["samples_per_s"], True, engine.origin(run) + (f"; {small}" if small else ""))
              for batch, run in measured.items()]
     for entry in one["references"]:
         if entry["quantity"] == "throughput":
@@ -255,7 +255,7 @@ def cards(one: Mapping[str, Any]) -> Any:
         compute = run["compute_ms"]
         made.add(card(f"device compute, batch {run['batch']}", f"{number(compute['median'])} ms",
                       f"median of {compute['count']} runs; mean {number(compute['mean'])}, 99th percentile "
-                      f"{number(compute['p99'])} ms", report.origin(run)))
+                      f"{number(compute['p99'])} ms", engine.origin(run)))
         made.add(card("throughput, device compute alone", f"{number(run['samples_per_s'])} samples/s",
                       f"end to end, with reading and writing: {number(run['end_to_end_samples_per_s'])} samples/s"))
         made.add(card("peak memory", files.size(max(each["peak_memory_bytes"] for each in one["performance"])),

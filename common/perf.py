@@ -1,7 +1,7 @@
 """Reading the performance files and logs of the inference tools: `python3 -m common.perf FILE`.
 
 Knows benchmark's perf_vision and PureInfer files, msame's log, ais_infer's summary JSON and log, trtexec's log, and
-what ONNX Runtime leaves when it stands in for one of the first three. Values are found by their labels.
+what ONNX Runtime or OpenVINO leaves when it stands in for one of the first three. Values are found by their labels.
 """
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from common import errors, files
+from common import engine, errors, files
 from common.errors import UserError
 
 NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
@@ -37,7 +37,7 @@ class Performance:
     tool: str
     """benchmark, benchmark-pure, msame, ais_infer or trtexec."""
     backend: str
-    """onnxruntime where ONNX Runtime stood in for the tool, else npu, or tensorrt for trtexec."""
+    """onnxruntime or openvino, whichever stood in for the tool, else npu, or tensorrt for trtexec."""
     batch: Optional[int] = None
     mean_ms: Optional[float] = None
     median_ms: Optional[float] = None
@@ -243,8 +243,9 @@ def _read_json(source: str, text: str) -> Performance:
     except ValueError as error:
         raise UserError(f"{source}: is not JSON, or cut off ({error})") from error
     with suppress(KeyError, TypeError):
-        if value["provenance"]["backend"] == "onnxruntime":
-            return Performance(source, value["tool"], "onnxruntime", value["batch"],
+        backend = value["provenance"]["backend"]
+        if backend in engine.STAND_INS:
+            return Performance(source, value["tool"], backend, value["batch"],
                                **_figures(value["compute_ms"]),
                                samples_per_s=value["samples_per_s"],
                                definition=value["definitions"]["samples_per_s"],
@@ -261,7 +262,7 @@ def _read_json(source: str, text: str) -> Performance:
                            details={f"{part} {name}": number for part in ("H2D_latency", "D2H_latency")
                                     for name, number in value.get(part, {}).items()})
     raise UserError(f"{source}: is neither a summary of ais_infer (NPU_compute_time and throughput are missing) nor "
-                    "a record of ONNX Runtime")
+                    "a record of what stood in for a tool")
 
 
 def _pairs(text: str) -> List[Tuple[str, float]]:
@@ -293,7 +294,7 @@ def _batch(rate: float, mean_ms: float) -> Optional[int]:
 
 
 def sidecar(source: files.PathLike) -> Optional[Path]:
-    """Where ONNX Runtime leaves its own record beside a tool's performance file; None for other names."""
+    """Where a stand-in leaves its own record beside a tool's performance file; None for other names."""
     path = Path(source)
     for pattern, name in ((r"perf_\w+?_(batchsize_\d+_device_\d+)\.txt", r"onnxruntime_\1.json"),
                           (r"PureInfer_perf_of_(.+)_in_(device_\d+)\.txt", r"onnxruntime_pure_\1_\2.json"),
@@ -305,14 +306,15 @@ def sidecar(source: files.PathLike) -> Optional[Path]:
 
 
 def _backend(source: str, tool: str, lines: Sequence[str] = ()) -> str:
-    """onnxruntime when the log says so, or the record beside the file holds the file's checksum; else `tool`."""
-    if any(line.startswith("[INFO] onnxruntime stands in for") for line in lines):
-        return "onnxruntime"
+    """The stand-in that the log names, or the record beside the file, if it holds the file's checksum; else `tool`."""
+    for name in engine.STAND_INS:
+        if any(line.startswith(f"[INFO] {name} stands in for") for line in lines):
+            return name
     record = sidecar(source)
     with suppress(OSError, ValueError, KeyError, TypeError):
-        if record and json.loads(record.read_text(encoding="utf-8"))["performance_file"]["sha256"] \
-                == hashlib.sha256(Path(source).read_bytes()).hexdigest():
-            return "onnxruntime"
+        left = json.loads(record.read_text(encoding="utf-8")) if record else None
+        if left and left["performance_file"]["sha256"] == hashlib.sha256(Path(source).read_bytes()).hexdigest():
+            return left["provenance"]["backend"]
     return tool
 
 

@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 from common import chip, engine, files
 
 PACKAGES = ("numpy", "pillow", "opencv-python-headless", "torch", "onnx", "onnxruntime", "onnxruntime-gpu",
-            "onnxruntime-cann", "onnxsim")
+            "onnxruntime-cann", "onnxsim", "openvino")
 INTERPRETER = re.compile(r'"[^"]*/python[\d.]*"')
 """The interpreter as make writes it, with its path."""
 

@@ -127,7 +127,7 @@ def flow(there: Cluster, commands: Tuple[str, str], model: files.PathLike, todo:
 
         def __init__(self) -> None:
             os.chdir(place)
-            self._session, self._cold = engine.Session(model, threads=there.threads), True
+            self._session, self._cold = engine.open_session(model, threads=there.threads), True
 
         def __call__(self, row: Dict[str, Any]) -> Dict[str, Any]:
             found = self._session.run([row.pop("feed")])

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
-from common import errors, facts, files, report
+from common import engine, errors, facts, files, report
 from common.errors import UserError
 
 RESULTS = "results.json"
@@ -52,8 +52,8 @@ def entry(one: Mapping[str, Any], data: Optional[str] = None) -> Dict[str, Any]:
     return {
         "data": data or Path(inputs["data"]).name, "weights": Path(inputs["checkpoint"]).name,
         "checkpoint_sha256": checkpoint and checkpoint["sha256"],
-        "by": ("ONNX Runtime" if by["backend"] == "onnxruntime" else by["backend"]) + f" {by['version']}",
-        "on": cores if by["provider"] == "CPUExecutionProvider" else by["device"], "date": one["date"][:10],
+        "by": f"{engine.label(by)} {by['version']}",
+        "on": cores if by["provider"].startswith("CPU") else by["device"], "date": one["date"][:10],
         "accuracy": accuracy and {key: accuracy[key] for key in ("metric", "unit", "value", "samples", "baseline",
                                                                  "reference", "source", "verdict")},
         "speeds": one["network"] if report.smaller(one) else None,
@@ -65,9 +65,9 @@ def entry(one: Mapping[str, Any], data: Optional[str] = None) -> Dict[str, Any]:
 
 
 def add(results: Sequence[Mapping[str, Any]], new: Mapping[str, Any]) -> List[Mapping[str, Any]]:
-    """The results with `new` in the place of one on the same data, weights, backend and machine, else at the end."""
+    """The results with `new` in the place of one on the same data, weights, engine and machine, else at the end."""
     def name(each: Mapping[str, Any]) -> Any:
-        return each["data"], each["weights"], each["by"].split()[0], each["on"]
+        return each["data"], each["weights"], each["by"].rsplit(" ", 1)[0], each["on"]
     if any(name(each) == name(new) for each in results):
         return [new if name(each) == name(new) else each for each in results]
     return [*results, new]
@@ -177,8 +177,10 @@ def overview(models: Sequence[facts.Facts], results: Sequence[Sequence[Mapping[s
         reference = ", ".join(figures) or "none"
         for result in own:
             found, agreement = result["accuracy"], result["agreement"]
-            rows.append((model.name, data_name(result, english),
-                         f"{found['metric']} {found['value']:.4g} {found['unit']}".strip() if found else "",
+            own_figure = f"{found['metric']} {found['value']:.4g} {found['unit']}".strip() if found else ""
+            if found and result["by"].rsplit(" ", 1)[0] != "ONNX Runtime":  # the column's name
+                own_figure += f", {result['by']}"
+            rows.append((model.name, data_name(result, english), own_figure,
                          "-" if result["data"] == "demo" else reference, f"{agreement['cosine']:.6f}" if agreement else ""))
         if not own:
             rows.append((model.name, "not measured yet", "", reference, ""))

@@ -10,7 +10,7 @@ import datetime
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-from common import errors, facts, files, provenance
+from common import engine, errors, facts, files, provenance
 from common.errors import UserError
 
 SCHEMA = 1
@@ -146,14 +146,6 @@ def performance(run: Mapping[str, Any], swept: bool) -> Dict[str, Any]:
                                          "date", "definitions")}}
 
 
-def origin(entry: Mapping[str, Any]) -> str:
-    """Who took a performance figure, in words."""
-    threads = f"{entry['threads']} thread{'' if entry['threads'] == 1 else 's'}"
-    if entry["backend"] == "onnxruntime":
-        return f"ONNX Runtime {entry['version']}, {entry['provider']}, {entry['device']}, {threads}: no NPU figure"
-    return f"{entry['backend']} {entry['version']}, {entry['device']}"
-
-
 def lines(report: Mapping[str, Any]) -> List[str]:
     """The summary of one report for the terminal."""
     inputs, accuracy = report["inputs"], report["accuracy"]
@@ -172,7 +164,7 @@ def lines(report: Mapping[str, Any]) -> List[str]:
                       f"{run['samples_per_s']:.4g} samples/s; end to end "
                       f"{run['end_to_end_samples_per_s']:.4g} samples/s")
     if report["performance"]:
-        result.append(f"            by {origin(report['performance'][0])}")
+        result.append(f"            by {engine.origin(report['performance'][0])}")
         if smaller(report):
             result.append(f"            {smaller(report)}")
     given: Dict[Tuple[str, ...], List[str]] = {}
@@ -247,7 +239,7 @@ def table(reports: Sequence[Mapping[str, Any]]) -> List[str]:
     small = [report["model"] for report in reports if smaller(report)]
     if small:
         result.append(f"networks of another size than the reference's, speeds cannot be compared: {', '.join(small)}")
-    for text in dict.fromkeys(origin(run) for run in map(fastest, reports) if run):
+    for text in dict.fromkeys(engine.origin(run) for run in map(fastest, reports) if run):
         result.append(f"speed by {text}")
     return result
 

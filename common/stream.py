@@ -94,7 +94,7 @@ def _script(name: str) -> ModuleType:
         raise UserError(f"{name}: cannot be imported from here; source the model's env.sh, or use make") from error
 
 
-def flow(pipeline: Pipeline, sessions: Sequence[engine.Session], todo: Sequence[Tuple[str, ...]],
+def flow(pipeline: Pipeline, sessions: Sequence[engine.Engine], todo: Sequence[Tuple[str, ...]],
          layout: offline.Plan) -> Iterator[Tuple[Batch, List[Row]]]:
     """Every batch of `todo` with its samples' rows, in order.
 
@@ -148,8 +148,8 @@ def fill(arrays: Sequence["np.ndarray"], shape: Sequence[int], each: int) -> "np
 class _Devices:
     """Sessions that each run one batch at a time, in threads that do not hold up an interrupted program."""
 
-    def __init__(self, sessions: Sequence[engine.Session]):
-        self._idle: "queue.SimpleQueue[Tuple[engine.Session, bool]]" = queue.SimpleQueue()
+    def __init__(self, sessions: Sequence[engine.Engine]):
+        self._idle: "queue.SimpleQueue[Tuple[engine.Engine, bool]]" = queue.SimpleQueue()
         for session in sessions:
             self._idle.put((session, True))
 
@@ -178,7 +178,7 @@ Flow = Callable[[Sequence[Tuple[str, ...]], offline.Plan], Iterator[Tuple[Batch,
 """Sends batches of sample ids through; gives each with its rows, in any order."""
 
 
-def stream(pipeline: Pipeline, session: engine.Session, batch: int, output: files.PathLike, send: Flow,
+def stream(pipeline: Pipeline, session: engine.Engine, batch: int, output: files.PathLike, send: Flow,
            argv: Optional[Sequence[str]] = None) -> None:
     """Send every sample through; write the figures, and last the record `output`. What an earlier run did is kept.
 
@@ -223,7 +223,7 @@ def stream(pipeline: Pipeline, session: engine.Session, batch: int, output: file
     print(f"stream: {len(names)} samples ({len(names) - count} were there already), nothing written in between")
 
 
-def plan(session: engine.Session, batch: int, sample_bytes: int) -> offline.Plan:
+def plan(session: engine.Engine, batch: int, sample_bytes: int) -> offline.Plan:
     """How samples fill the network's batch. Raises `UserError` where no whole number of them does."""
     if len(session.inputs) != 1:
         raise UserError(f"{session.path}: has {len(session.inputs)} inputs, a sample is one")
@@ -253,17 +253,17 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     if kind not in ("", "ray"):
         raise UserError(f"ENGINE={kind}: expected ray, or nothing")
 
-    def through(session: engine.Session, send: Flow) -> None:
+    def through(session: engine.Engine, send: Flow) -> None:
         batch = args.batch_size or session.inputs[0].shape[0] or 1
         stream(pipeline, session, batch, args.output, send, argv)
 
     if kind == "ray":
         from common import ray_data
         with ray_data.connect() as there:
-            through(engine.Session(args.onnx, threads=there.threads), functools.partial(
+            through(engine.open_session(args.onnx, threads=there.threads), functools.partial(
                 ray_data.flow, there, (args.preprocess, args.postprocess), args.onnx))
         return
-    sessions = [engine.Session(args.onnx)]
+    sessions = [engine.open_session(args.onnx)]
     through(sessions[0], functools.partial(flow, pipeline, sessions))
 
 

@@ -18,7 +18,8 @@ def environment(**more: str) -> dict:
     """The environment of a script: this one without the variables that steer a run, the project importable."""
     kept = {name: value for name, value in os.environ.items()
             if name not in ("LIMIT", "DEVICE", "THREADS", "JOBS", "RESUME", "BATCH", "PTH", "DATASETS_PATH", "MAKEFLAGS",
-                            "MAKELEVEL", "MFLAGS", "MODELS", "STAGES", "SIZE", "ROUND")}
+                            "MAKELEVEL", "MFLAGS", "MODELS", "STAGES", "SIZE", "ROUND", "PRECISION", "ENGINES", "SWEEP_THREADS",
+                            "SWEEP_ENGINES")}
     return {**kept, "PYTHONPATH": str(ROOT), **more}
 
 

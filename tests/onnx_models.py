@@ -77,7 +77,7 @@ def samples(folder, count, shape=(3, 4), seed=0):
 
 
 def environment(**extra):
-    kept = {name: value for name, value in os.environ.items() if name not in ("DEVICE", "LIMIT", "RESUME")}
+    kept = {name: value for name, value in os.environ.items() if name not in ("DEVICE", "PRECISION", "LIMIT", "RESUME")}
     return {**kept, "PYTHONPATH": str(ROOT), "THREADS": "1", **extra}
 
 

@@ -23,7 +23,7 @@ RECORD = "result/onnxruntime_batchsize_{}_device_0.json"
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
-    for name in ("DEVICE", "LIMIT", "RESUME"):
+    for name in ("DEVICE", "PRECISION", "LIMIT", "RESUME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("THREADS", "1")
     monkeypatch.chdir(tmp_path)

@@ -15,7 +15,9 @@ from common import accuracy, agreement, compare, facts
 from conftest import ROOT, environment
 
 RUN = {"provenance": {"backend": "onnxruntime", "version": "1.24.4", "provider": "CPUExecutionProvider",
-                      "device": "a CPU"}}
+                      "device": "a CPU", "threads": 2}, "samples_per_s": 4.0}
+OPENVINO = {"provenance": {"backend": "openvino", "version": "2026.4.1", "provider": "CPU, bf16", "device": "a CPU",
+                           "threads": 2}, "samples_per_s": 9.0}
 
 
 def results(folder: Path, *values: np.ndarray) -> Path:
@@ -95,9 +97,32 @@ def test_an_om_that_writes_float16_is_compared_too(tmp_path):
 def test_onnx_on_a_gpu_is_named_and_seeded_weights_claim_no_accuracy(build):
     (build / "inputs.json").write_text(json.dumps({"data": "demo", "checkpoint": "seeded"}))
     shutil.rmtree(build / "compare/OM")
-    gpu = {"provenance": {**RUN["provenance"], "provider": "CUDAExecutionProvider", "device": "Tesla T4"}}
-    text = "\n".join(compare.lines(compare.compare(facts.load(ROOT / "EDSR"), build, gpu)))
+    gpu = {**RUN, "provenance": {**RUN["provenance"], "provider": "CUDAExecutionProvider", "device": "Tesla T4"}}
+    (build / "run.json").write_text(json.dumps(gpu))
+    text = "\n".join(compare.lines(compare.compare(facts.load(ROOT / "EDSR"), build, "run.json")))
     assert "ONNX, Tesla T4" in text and "CUDAExecutionProvider" in text and "never trained" in text
+
+
+def test_another_engine_has_a_column_with_its_speed_over_onnx_runtimes_and_an_absent_one_the_reason(build, run):
+    left(build, "openvino-bf16", agreement.compare_folders(build / "om", build / "pytorch/result"), 34.0)
+    (build / "compare/openvino-bf16/run.json").write_text(json.dumps(OPENVINO))
+    left(build, "openvino-f32", agreement.compare_folders(build / "om", build / "pytorch/result"), 99.0)  # of before
+    (build / ".args").mkdir()
+    (build / ".args/engine-openvino-bf16").write_text("")
+    (build / ".args/engine-openvino-f32").write_text("error: DEVICE=openvino: not here: make extras\n")
+    result = run("-m", "common.compare", "--model", ROOT / "EDSR", "--run", "run.json", "--engine", "openvino-f32",
+                 "--engine", "openvino-bf16", cwd=build)
+    assert result.returncode == 1, result.stderr  # the verdict of every column counts
+    rows = {cells[0]: cells[1:] for cells in (re.split(r"  +", line.strip()) for line in result.stdout.splitlines())}
+    assert re.split(r"  +", result.stdout.splitlines()[1].strip()) == ["PyTorch", "ONNX", "OpenVINO bf16", "OM",
+                                                                       "threshold"]
+    assert rows["PSNR, dB"] == ["34.7500", "34.5000", "34.0000", "34.2500"]
+    assert rows["samples/s, device compute"] == ["-", "4", "9", "-"]
+    assert rows["over ONNX's"] == ["-", "1.00", "2.25", "-"] and rows["verdict"] == ["-", "pass", "fail", "fail"]
+    assert "openvino-f32 has no column: DEVICE=openvino: not here: make extras\n" in result.stdout
+    assert "OpenVINO bf16: OpenVINO 2026.4.1, CPU, bf16, a CPU, 2 threads: no NPU figure" in result.stdout
+    assert json.loads((build / "compare.json").read_text())["missing"] == {
+        "openvino-f32": "DEVICE=openvino: not here: make extras"}
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +141,10 @@ def edsr(tmp_path_factory) -> Path:
     return folder
 
 
-def make(folder: Path, *more: str) -> subprocess.CompletedProcess:
-    clean = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
+def make(folder: Path, *more: str, **variables: str) -> subprocess.CompletedProcess:
     return subprocess.run(["make", "compare", "DATASETS_PATH=data", "SEEDED=blocks=1 features=8",
-                           f"PYTHON={sys.executable}", *more], cwd=folder, capture_output=True, text=True, env=clean)
+                           f"PYTHON={sys.executable}", *more], cwd=folder, capture_output=True, text=True,
+                          env=environment(**variables))
 
 
 def test_make_compare_takes_up_result_folders_of_the_real_tools(edsr):
@@ -136,6 +161,36 @@ def test_make_compare_takes_up_result_folders_of_the_real_tools(edsr):
     written = json.loads((edsr / "build/compare.json").read_text())
     assert written["columns"][1]["agreement"]["max_abs"] > written["columns"][0]["agreement"]["max_abs"]
     assert written["columns"][1]["accuracy"] == written["columns"][2]["accuracy"] != written["pytorch"]
+
+
+def test_make_compare_runs_further_engines_on_the_same_samples(edsr, tmp_path):
+    result = make(edsr, "ENGINES=openvino-f32 cuda")
+    assert result.returncode == 0, result.stdout + result.stderr
+    table = result.stdout[result.stdout.index("the same 2 samples"):].splitlines()
+    assert re.split(r"  +", table[1].strip()) == ["PyTorch", "ONNX", "OpenVINO f32", "threshold"]
+    assert "cuda has no column: DEVICE=cuda: " in result.stdout and "onnxruntime-gpu" in result.stdout
+    folder = edsr / "build/compare/openvino-f32"
+    record = json.loads((folder / "result/onnxruntime_batchsize_1_device_0.json").read_text())
+    assert record["provenance"]["provider"] == "CPU, f32" and record["provenance"]["backend"] == "openvino"
+    for path in (edsr / "build/pytorch/result").glob("*_1.bin"):
+        ours = np.fromfile(folder / "result/dumpOutput_device0" / path.name, np.float32)
+        assert np.allclose(ours, np.fromfile(path, np.float32), rtol=1e-4, atol=1e-2)
+    own = json.loads((edsr / "build/result/onnxruntime_batchsize_1_device_0.json").read_text())
+    assert own["provenance"]["backend"] == "onnxruntime"  # the stages' own results are as before
+    assert "OpenVINO" not in make(edsr).stdout  # nor has a later table a column that was not asked for
+
+
+def test_make_compare_without_openvino_has_the_table_and_says_how_to_get_it(edsr, tmp_path):
+    (tmp_path / "openvino.py").write_text("raise ImportError('simulated')\n")
+    result = make(edsr, "ENGINES=openvino-bf16", PYTHONPATH=f"{tmp_path}:{ROOT}")
+    assert result.returncode == 0, result.stdout + result.stderr
+    line, = [line for line in result.stdout.splitlines() if line.startswith("openvino-bf16 has no column")]
+    assert "make extras, or pip install openvino==" in line and "OpenVINO" not in result.stdout.replace(line, "")
+
+
+def test_make_refuses_an_engine_that_it_does_not_know(edsr):
+    result = make(edsr, "ENGINES=openvino")
+    assert result.returncode == 2 and "no engine named openvino; there are cpu cuda" in result.stderr
 
 
 def test_make_compare_with_results_far_off_fails_with_the_table(edsr, tmp_path):

@@ -61,7 +61,7 @@ def test_versions_compare_by_number(older, newer):
 
 @pytest.mark.parametrize("device, part", [("cuda", "pip install onnxruntime-gpu"),
                                           ("cann", "pip install onnxruntime-cann"),
-                                          ("tpu", "one of cpu, cuda, tensorrt, cann")])
+                                          ("tpu", "one of cpu, cuda, tensorrt, cann, openvino")])
 def test_a_device_without_its_provider_is_missing(copy, run, device, part):
     import onnxruntime
     if device == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():

@@ -14,7 +14,7 @@ import onnx_models
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
-    for name in ("DEVICE", "THREADS"):
+    for name in ("DEVICE", "PRECISION", "THREADS"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -92,7 +92,7 @@ def test_threads_that_are_no_positive_whole_number_are_an_error(monkeypatch, val
 
 def test_an_unknown_device_lists_the_known_ones(monkeypatch):
     monkeypatch.setenv("DEVICE", "npu")
-    with pytest.raises(UserError, match="DEVICE=npu: expected one of cpu, cuda, tensorrt, cann"):
+    with pytest.raises(UserError, match="DEVICE=npu: expected one of cpu, cuda, tensorrt, cann, openvino"):
         device_name()
 
 

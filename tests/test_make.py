@@ -1,6 +1,7 @@
 """The Makefiles, in a copy of the project whose path holds a space."""
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -119,6 +120,44 @@ def test_seeded_weights_are_taken_when_asked_for_and_the_demos_again_when_not(pr
     assert os.readlink(link) == "../demo.pth"
     named = make(project, *arguments, "PTH=demo.pth")  # the same by its name
     assert ran(named) == []
+
+
+NARROW = ("PTH=seeded", "SEEDED=blocks=1 features=8", "PERF_SIZE=32")
+
+
+def test_another_precision_counts_as_a_changed_input_of_what_is_timed_alone(project, dataset):
+    arguments = ("-C", "EDSR", "postprocess", f"DATASETS_PATH={dataset}", *QUICK, *NARROW)
+    make(project, *arguments, "DEVICE=openvino")
+    assert ran(make(project, *arguments, "DEVICE=openvino", "PRECISION=f32")) == ["common.benchmark",
+                                                                                  "edsr_postprocess.py"]
+    record = json.loads((project / "EDSR/build/result/onnxruntime_batchsize_1_device_0.json").read_text())
+    assert record["provenance"]["provider"] == "CPU, f32"
+    result = make(project, *arguments, "PRECISION=f32")
+    assert result.returncode == 2 and "error: PRECISION=f32: is for DEVICE=openvino" in result.stderr
+
+
+def test_sweep_runs_every_combination_alone_names_the_best_and_the_report_takes_its_own_engines(project, dataset):
+    arguments = ("-C", "EDSR", f"DATASETS_PATH={dataset}", *QUICK, *NARROW)
+    result = make(project, "-j4", *arguments, "sweep", "SWEEP_THREADS=1 2", "SWEEP_ENGINES=cpu openvino-f32 cuda")
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr
+    marks = re.findall(r"^\[INFO\] (?:(\w+) stands in for|end to finalize acl)", result.stdout, re.MULTILINE)
+    assert marks == ["onnxruntime", "", "onnxruntime", "", "openvino", "", "openvino", ""]  # none while another runs
+    table = result.stdout[result.stdout.index("throughput in samples per second by"):].splitlines()
+    rows = [re.split(r"  +", line.strip())[:3] for line in table[2:6]]
+    assert rows == [["1", "ONNX Runtime", "1"], ["1", "ONNX Runtime", "2"], ["1", "OpenVINO f32", "1"],
+                    ["1", "OpenVINO f32", "2"]]
+    rates = [float(re.split(r"  +", line.strip())[6]) for line in table[2:6]]
+    threads, name, rate = re.search(r"^best: batch 1, (\d) threads?, (.*): ([\d.]+) samples/s$", result.stdout,
+                                    re.MULTILINE).groups()
+    assert float(rate) == max(rates) and rows[rates.index(max(rates))] == ["1", name, threads]
+    assert re.search(r"^not measured: bs1-1-cuda, bs1-2-cuda: DEVICE=cuda: ", result.stdout, re.MULTILINE)
+
+    plain = make(project, *arguments, "sweep")
+    assert plain.returncode == 0 and "OpenVINO" not in plain.stdout[plain.stdout.index("by batch size"):]
+    taken = re.findall(r"--sweep (\S+)", make(project, "-n", *arguments, "report").stdout)
+    assert taken == ["sweep/bs1-all-cpu_onnxruntime.json"] and (project / "EDSR/build" / taken[0]).is_file()
+    unknown = make(project, *arguments, "sweep", "SWEEP_ENGINES=gpu")
+    assert unknown.returncode == 2 and "no engine named gpu; there are cpu" in unknown.stderr
 
 
 def test_a_changed_size_counts_as_a_changed_input(project, dataset):

@@ -30,7 +30,7 @@ FREED = ["[INFO] destroy model input success"]
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
-    for name in ("DEVICE", "LIMIT", "RESUME"):
+    for name in ("DEVICE", "PRECISION", "LIMIT", "RESUME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("THREADS", "1")
     monkeypatch.chdir(tmp_path)

@@ -346,7 +346,7 @@ def test_summarise_agrees_with_numpy():
 @pytest.fixture
 def left_by_onnxruntime(tmp_path, monkeypatch, capsys):
     """Run each stand-in; gives {kind: file}."""
-    for name in ("DEVICE", "LIMIT", "RESUME"):
+    for name in ("DEVICE", "PRECISION", "LIMIT", "RESUME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("THREADS", "1")
     monkeypatch.chdir(tmp_path)

@@ -52,7 +52,7 @@ def test_a_figure_of_onnx_runtime_says_so_in_its_columns_name_and_where_it_was_t
         result = run("-m", "common.sweep", f"s/bs1_{kind}.json", f"s/bs4_{kind}.json", "--model", UNET, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
         assert "ONNX Runtime/s" in result.stdout and "no NPU figure" in result.stdout
-        assert "CPUExecutionProvider" in result.stdout and "1 threads" in result.stdout
+        assert "CPUExecutionProvider" in result.stdout and "1 thread:" in result.stdout
         assert "here (NPU)" not in result.stdout
 
 
@@ -75,3 +75,63 @@ def test_measurements_of_different_backends_are_not_mixed():
                   for batch, backend in ((1, "tensorrt"), (4, "npu")))
     with pytest.raises(Exception, match="measured by npu and tensorrt"):
         sweep.table(facts.load(UNET), [one, other])
+
+
+def record(folder: Path, batch: int, threads: int, rate: float, provider: str = "CPUExecutionProvider") -> Path:
+    """What a stand-in leaves, as far as the sweep reads it."""
+    backend = "onnxruntime" if provider.endswith("Provider") else "openvino"
+    path = folder / f"bs{batch}-{threads}-{provider[-4:]}_onnxruntime.json"
+    path.write_text(json.dumps({
+        "tool": "ais_infer", "batch": batch, "samples_per_s": rate, "definitions": {"samples_per_s": "defined"},
+        "compute_ms": {"mean": 1000 * batch / rate, "median": 1.0, "p99": 2.0, "min": 1.0, "max": 2.0, "count": 3},
+        "provenance": {"backend": backend, "version": "1.2", "provider": provider, "device": "a CPU",
+                       "threads": threads}}))
+    return path
+
+
+def test_threads_and_engines_have_columns_and_the_best_of_all_is_named_last(tmp_path, run):
+    paths = [record(tmp_path, 4, 2, 70), record(tmp_path, 4, 1, 40), record(tmp_path, 4, 2, 90.5, "CPU, bf16"),
+             record(tmp_path, 1, 2, 60)]
+    result = run("-m", "common.sweep", *paths, "--model", UNET, "--output", tmp_path / "sweep.json")
+    assert result.returncode == 0, result.stderr
+    rows = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in result.stdout.splitlines()]
+    assert rows[1][:3] == ["batch", "engine", "threads"] and rows[1][6] == "samples/s"
+    assert [row[:3] + row[6:8] for row in rows[2:6]] == [
+        ["1", "ONNX Runtime", "2", "60.00", "1674.95"], ["4", "ONNX Runtime", "1", "40.00", "1868.41"],
+        ["4", "ONNX Runtime", "2", "70.00", "1868.41"], ["4", "OpenVINO bf16", "2", "90.50", "1868.41"]]
+    assert result.stdout.splitlines()[-1] == "best: batch 4, 2 threads, OpenVINO bf16: 90.50 samples/s"
+    assert "OpenVINO 1.2, CPU, bf16, a CPU, 2 threads: no NPU figure" in result.stdout
+    best = json.loads((tmp_path / "sweep.json").read_text())["best"]
+    assert (best["batch"], best["threads"], best["engine"]) == (4, 2, "OpenVINO bf16")
+
+
+def test_a_table_of_one_engine_and_one_number_of_threads_has_no_column_for_them(tmp_path, run):
+    result = run("-m", "common.sweep", record(tmp_path, 1, 1, 50, "CPU, f32"), "--model", UNET)
+    assert "engine" not in result.stdout.splitlines()[1] and "OpenVINO f32/s" in result.stdout.splitlines()[1]
+    assert result.stdout.splitlines()[-1] == "best: batch 1, 1 thread, OpenVINO f32: 50.00 samples/s"
+    assert "ONNX Runtime" not in result.stdout
+
+
+def test_the_best_of_an_npus_figures_names_no_threads_that_the_files_do_not_tell(tmp_path, run):
+    result = run("-m", "common.sweep", summary(tmp_path, 1, 4.0), summary(tmp_path, 16, 40.0), "--model", UNET)
+    assert result.stdout.splitlines()[-1] == "best: batch 16, here (NPU): 400.00 samples/s"
+
+
+def test_an_engine_that_is_not_here_is_named_with_the_reason_and_nothing_measured_is_an_error(tmp_path, run):
+    for batch in (1, 4):
+        (tmp_path / f"bs{batch}-2-cuda_onnxruntime.json").write_text("error: DEVICE=cuda: pip install it\n")
+    gone = sorted(tmp_path.glob("*cuda*"))
+    result = run("-m", "common.sweep", record(tmp_path, 1, 2, 60), *gone, "--model", UNET)
+    assert result.returncode == 0, result.stderr
+    assert "not measured: bs1-2-cuda, bs4-2-cuda: DEVICE=cuda: pip install it\n" in result.stdout
+    one_line_error(run("-m", "common.sweep", *gone, "--model", UNET), "DEVICE=cuda: pip install it")
+
+
+def test_a_reference_of_runs_of_a_whole_batch_is_turned_into_samples():
+    cgan = sweep.table(facts.load(ROOT / "CGAN"), [perf.Performance("x", "msame", "npu", 100, samples_per_s=5.0)])
+    assert cgan["rows"][0]["reference"]["310"] == pytest.approx(100 * 4 * 1000 / 2.547842, rel=2e-3)
+
+
+def test_an_npus_figures_are_not_mixed_with_those_of_what_stood_in(tmp_path, run):
+    one_line_error(run("-m", "common.sweep", record(tmp_path, 1, 2, 60), summary(tmp_path, 4, 4.0), "--model", UNET),
+                   "measured by npu and onnxruntime")
