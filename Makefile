@@ -66,6 +66,6 @@ distclean: clean ## also remove .venv
 	rm -rf $(VENV) .venv.lock *.egg-info
 
 help: ## this list
-	@echo "make [target] [MODELS=\"$(ALL_MODELS)\"] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann|openvino] [PRECISION=f32|bf16] [PYTHON=python3]"
+	@echo "make [target] [MODELS=\"$(ALL_MODELS)\"] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann|openvino] [PRECISION=f32|bf16] [DEVICES=0,1,..] [PYTHON=python3]"
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1	/' | expand -t 14
 	@echo "stages of every model: $(STAGES)"

@@ -21,15 +21,16 @@
 #                SELFTEST_ARGS: further arguments of its make
 #   PREPROCESS, POSTPROCESS  the scripts and their arguments, of preprocess_CMD and postprocess_CMD
 #   STREAMED     the stages that STREAM=1 does without, beside infer (default: all between export and perf);
-#                STREAM_MODEL: the model it runs, where that is not export's; gallery_READS: the gallery needs result files
+#                STREAM_MODEL: the model it runs, if not export's; gallery_READS: the gallery needs result files
 #   RESULT       where the stand-in leaves its results, for `make compare`; the folder of PyTorch's is pytorch/result
 #   AGREEMENT    the program that compares two result folders (default: common.agreement)
 #   METRIC       its metric for the results in folder $(1), into $(2)/accuracy.json; none for a model without metric
 #
+# DEVICES=0,1 gives each of these devices a part of the dataset (common.devices): infer_CMD begins with $(SPLIT).
 # SOURCE=upstream exports from the upstream's network (`make upstream`) in place of the built-in one.
 # STREAM=1 runs preprocess, inference and postprocess as one stage, stream, that leaves no .bin (common.stream).
 # ENGINE=ray does that on Ray Data, on this machine or the cluster at RAY_ADDRESS, ACTORS processes holding the model.
-# A changed command line, LIMIT, DEVICE, PRECISION or THREADS counts as a changed input. Everything made goes under build/.
+# A changed command line, LIMIT, DEVICE, DEVICES, PRECISION or THREADS counts as a changed input. All goes under build/.
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
@@ -62,13 +63,18 @@ DATASETS_PATH ?= $($(NAME)_DATASETS_PATH)
 PTH           ?= $($(NAME)_PTH)
 DEVICE        ?= cpu
 BATCH         ?= 1
-export LIMIT DEVICE PRECISION THREADS SOURCE ENGINE ACTORS
+export LIMIT DEVICE DEVICES PRECISION THREADS SOURCE ENGINE ACTORS
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 # The tools' stand-ins; the same command lines drive the real ones.
 BENCHMARK := $(PY) -m common.benchmark
 MSAME     := $(PY) -m common.msame
 AIS_INFER := $(PY) -m common.ais_infer
+
+# With DEVICES, infer_CMD runs on all of them; benchmark's result folder and record are then the merged ones.
+SPLIT  = $(if $(strip $(DEVICES)),$(PY) -m common.devices "$(DEVICES)" --)
+DUMP   = result/dumpOutput_device$(if $(strip $(DEVICES)),s,0)
+record = result/$(if $(strip $(DEVICES)),devices,onnxruntime_batchsize_$(1)_device_0).json
 
 # A copied folder has no common/ of its own: the installed package's files are no prerequisites there.
 sources = $(filter-out common/%,$(1)) $(wildcard $(filter common/%,$(1)))
@@ -130,7 +136,7 @@ judged_later = rm -f $(1) && { $(2) || [[ -s $(1) ]]; }
 # What of the environment a stage depends on: an export on no sample, only the stages that are timed on device and threads.
 settings = $(if $(filter export% om-%,$(1)),$(SOURCE:%= SOURCE=%), LIMIT=$(LIMIT)) \
            $(if $(filter infer perf% stream,$(1)),DEVICE=$(DEVICE)$(PRECISION:%= PRECISION=%) THREADS=$(THREADS)) \
-           $(if $(filter stream,$(1)),$(ENGINE:%= ENGINE=%)$(ACTORS:%= ACTORS=%))
+           $(if $(filter stream,$(1)),$(DEVICES:%= DEVICES=%)$(ENGINE:%= ENGINE=%)$(ACTORS:%= ACTORS=%))
 
 define stage_rules
 $(B)/.args/$(1): FORCE | $(B)/.args
@@ -292,7 +298,7 @@ readme: | $(READY) ## write the results of the run that is there into results.js
 
 selftest: $(READY) ## the whole way on two made-up samples and narrow seeded weights, in seconds
 	@rm -rf build_selftest
-	@$(MAKE) --no-print-directory -s report B=build_selftest DATASETS_PATH= PTH=seeded SEEDED="$(SELFTEST)" LIMIT=2 \
+	@$(MAKE) --no-print-directory -s report B=build_selftest DATASETS_PATH= DEVICES= PTH=seeded SEEDED="$(SELFTEST)" LIMIT=2 \
 	    ROUND=2 LOOP=2 $(SELFTEST_ARGS) >build_selftest.log 2>&1 || { tail -n 25 build_selftest.log >&2; exit 1; }
 	@$(PY) -m common.report show build_selftest/report.json
 	@rm -rf build_selftest build_selftest.log
@@ -302,6 +308,6 @@ clean: ## remove build/
 	rm -rf $(B) build_testcase build_selftest build_selftest.log
 
 help: ## this list
-	@echo "$(NAME): make [target] [DATASETS_PATH=folder] [PTH=checkpoint|seeded] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann|openvino] [PRECISION=f32|bf16]"
+	@echo "$(NAME): make [target] [DATASETS_PATH=folder] [PTH=checkpoint|seeded] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann|openvino] [PRECISION=f32|bf16] [DEVICES=0,1,..]"
 	@echo "stages: $(STAGES)"
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1	/' | expand -t 14

@@ -58,11 +58,16 @@ def list_samples(text: Optional[str], model: str, session: engine.Engine) -> Lis
         if os.path.isfile(name):
             raise UserError(f"{name}: input parameter must be folder or file ending in '.bin'")
         files.existing_folder(name, "input files")
-    entries = sorted((name for name in os.listdir(names[0]) if not name.startswith(".")), key=os.fsencode)
-    if not entries:
-        raise UserError(f"{names[0]}: is empty, expected input files; run the preprocess script first")
     return [Sample(entry, tuple(f"{name.rstrip('/') or '/'}/{entry}" for name in names),
-                   (os.path.splitext(entry)[0],)) for entry in entries[:pictures.limit()]]
+                   (os.path.splitext(entry)[0],)) for entry in entries(names[0])[:pictures.limit()]]
+
+
+def entries(folder: str) -> List[str]:
+    """What an input folder holds, in msame's order, which is that of the bytes. Raises `UserError` for none."""
+    found = sorted((name for name in os.listdir(folder) if not name.startswith(".")), key=os.fsencode)
+    if not found:
+        raise UserError(f"{folder}: is empty, expected input files; run the preprocess script first")
+    return found
 
 
 def whole_batch(session: engine.Engine, asked: Optional[int], samples: Sequence[Sample]) -> int:

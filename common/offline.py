@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from common import engine, files, perf
 from common.errors import UserError
@@ -364,11 +364,7 @@ class Run:
 
     def batches(self) -> List[Dict[str, Any]]:
         """What was measured of each batch: times in ms by stage, in the order of the samples, each batch once."""
-        found = {}
-        for sample in self.samples:
-            batch = self._finished[sample.name]["batch"]
-            found[batch["id"]] = batch
-        return list(found.values())
+        return batches_of([self._finished[sample.name] for sample in self.samples])
 
     def per_sample(self, key: str) -> List[float]:
         """Each file's share of a stage's time, in ms."""
@@ -377,10 +373,7 @@ class Run:
 
     def compute_list(self, cold: bool = True) -> List[float]:
         """Milliseconds of device compute of each run of a whole batch; `cold`: with first runs without warm-up."""
-        batches = self.batches()
-        every = [value for batch in batches for value in batch["compute_ms"]]
-        warm = [value for batch in batches for value in batch["compute_ms"][1 if batch["cold"] else 0:]]
-        return every if cold or not warm else warm
+        return compute_of(self.batches(), cold)
 
     def finish(self, tool: str, argv: Optional[Sequence[str]], performance_file: Optional[str] = None) -> None:
         """Write the record, last of all: the run is complete."""
@@ -409,6 +402,18 @@ def record(tool: str, module: str, session: engine.Session, compute_ms: Sequence
             "batch": layout.batch, "files_per_batch": layout.files_per_batch, "sample_count": count,
             "compute_ms": compute, "samples_per_s": 1000 * layout.batch / compute["mean"], "end_to_end_s": seconds,
             "end_to_end_samples_per_s": count / seconds, "peak_memory_bytes": peak}
+
+
+def batches_of(samples: Sequence[Mapping[str, Any]]) -> List[Dict[str, Any]]:
+    """The batches of a record's samples, in their order, each once."""
+    return list({sample["batch"]["id"]: sample["batch"] for sample in samples}.values())
+
+
+def compute_of(batches: Sequence[Mapping[str, Any]], cold: bool) -> List[float]:
+    """As `Run.compute_list`, of these batches."""
+    every = [value for batch in batches for value in batch["compute_ms"]]
+    warm = [value for batch in batches for value in batch["compute_ms"][1 if batch["cold"] else 0:]]
+    return every if cold or not warm else warm
 
 
 def _shape(shape: Sequence[Optional[int]]) -> str:

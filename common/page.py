@@ -59,15 +59,15 @@ def bars(one: Mapping[str, Any]) -> List[Bar]:
     """
     single = [run for run in one["performance"] if not run["sweep"]]
     timed = single[-1]["model_sha256"] if single else None
-    measured: Dict[int, Mapping[str, Any]] = {}
+    measured: Dict[Tuple[int, int], Mapping[str, Any]] = {}
     for run in [*single, *(run for run in one["performance"] if run["sweep"])]:
         if run["model_sha256"] == timed:
-            measured[run["batch"]] = run
+            measured[run["batch"], len(run.get("devices", [0]))] = run
     small = report.smaller(one)
     who = "a network of another size, here" if small else "measured here"
-    found = [Bar(batch, f"{engine.label(run)}, {who}",
+    found = [Bar(batch, f"{engine.label(run)}, " + (f"{devices} devices, " if devices > 1 else "") + who,
                  run["samples_per_s"], True, engine.origin(run) + (f"; {small}" if small else ""))
-             for batch, run in measured.items()]
+             for (batch, devices), run in measured.items()]
     for entry in one["references"]:
         if entry["quantity"] == "throughput":
             times = entry["batch"] if entry["unit"] == "runs/s" and entry["batch"] else 1
@@ -266,11 +266,25 @@ def cards(one: Mapping[str, Any]) -> Any:
 def performance_table(one: Mapping[str, Any]) -> Any:
     head = ("model", "batch", "warm-up", "runs", "mean ms", "median ms", "p99 ms", "samples/s", "end to end/s",
             "memory")
-    rows = [(run["model"], str(run["batch"]), str(run["warm_up_runs"]), str(run["compute_ms"]["count"]),
-             *(number(run["compute_ms"][key]) for key in ("mean", "median", "p99")), number(run["samples_per_s"]),
-             number(run["end_to_end_samples_per_s"]), files.size(run["peak_memory_bytes"]))
-            for run in one["performance"]]
+
+    def row(name: str, run: Mapping[str, Any], of: Mapping[str, Any]) -> Tuple[str, ...]:
+        return (name, str(run["batch"]), str(run["warm_up_runs"]), str(of["compute_ms"]["count"]),
+                *(number(of["compute_ms"][key]) for key in ("mean", "median", "p99")), number(of["samples_per_s"]),
+                number(of["end_to_end_samples_per_s"]), files.size(of["peak_memory_bytes"]))
+
+    rows = []
+    for run in one["performance"]:
+        each = run.get("devices", [])
+        rows.append(row(run["model"] + (f", {run['device']}" if each else ""), run, run))
+        rows += [row(f"device {part['device']}: {part['name']}", run, part) for part in each]
     return table(head, rows, range(1, 10))
+
+
+def definitions(runs: Sequence[Mapping[str, Any]], key: str) -> List[str]:
+    """What a figure means, of one device, and of several where a run had several."""
+    found = {"devices" in run: run["definitions"][key] for run in runs}
+    return list(dict.fromkeys(f"on several devices: {found[several]}" if several and len(found) > 1 else found[several]
+                              for several in sorted(found)))
 
 
 def disk_table(one: Mapping[str, Any]) -> Any:
@@ -333,8 +347,9 @@ def section(one: Mapping[str, Any], folder: Path, side: int) -> Any:
         made.add(chart("Throughput by batch", rows))
     if one["performance"]:
         made.add(tags.h3("Performance"), performance_table(one), tags.p(
-            *[text for key in ("compute_ms", "samples_per_s", "end_to_end_samples_per_s", "peak_memory_bytes")
-              for text in (f"{key}: {one['performance'][0]['definitions'][key]}. ",)], cls="small dim"))
+            *[f"{key}: {text}. " for key in ("compute_ms", "samples_per_s", "end_to_end_samples_per_s",
+                                             "peak_memory_bytes")
+              for text in definitions(one["performance"], key)], cls="small dim"))
     if one["disk"]:
         made.add(tags.h3("On disk"), disk_table(one))
     if one["provenance"]:

@@ -46,6 +46,8 @@ class Performance:
     max_ms: Optional[float] = None
     samples_per_s: Optional[float] = None
     """Samples per second of one device (a 310 card has four), device compute only, as `definition` says."""
+    devices: int = 1
+    """How many devices the rate is the sum of: more than one where `common.devices` merged them."""
     definition: str = ""
     details: Dict[str, float] = field(default_factory=dict)
     """The file's other figures, by the file's own labels."""
@@ -243,22 +245,22 @@ def _read_json(source: str, text: str) -> Performance:
     except ValueError as error:
         raise UserError(f"{source}: is not JSON, or cut off ({error})") from error
     with suppress(KeyError, TypeError):
-        backend = value["provenance"]["backend"]
-        if backend in engine.STAND_INS:
-            return Performance(source, value["tool"], backend, value["batch"],
-                               **_figures(value["compute_ms"]),
-                               samples_per_s=value["samples_per_s"],
-                               definition=value["definitions"]["samples_per_s"],
-                               details={key: value[key] for key in value["definitions"]
-                                        if isinstance(value.get(key), (int, float))})
+        return Performance(source, value["tool"], value["provenance"]["backend"], value["batch"],
+                           **_figures(value["compute_ms"]), samples_per_s=value["samples_per_s"],
+                           definition=value["definitions"]["samples_per_s"], devices=len(value.get("devices", [0])),
+                           details={key: value[key] for key in value["definitions"]
+                                    if isinstance(value.get(key), (int, float))})
     with suppress(KeyError, TypeError, AttributeError):
         compute = value["NPU_compute_time"]
         figures = _figures({name: float(number) for name, number in compute.items()})
-        _need(source, figures, ("mean_ms", "median_ms"))
+        devices = len(value.get("devices", [0]))  # of a summary that common.devices merged, which tells the batch too
+        _need(source, figures, ("mean_ms",) if "devices" in value else ("mean_ms", "median_ms"))
         rate = float(value["throughput"])
-        return Performance(source, "ais_infer", _backend(source, "npu"), _batch(rate, figures["mean_ms"]),
-                           samples_per_s=rate, **figures,
-                           definition="1000 * batch / mean device compute time, on one device",
+        return Performance(source, "ais_infer", _backend(source, "npu"),
+                           value.get("batch") or _batch(rate, figures["mean_ms"]),
+                           samples_per_s=rate, **figures, devices=devices,
+                           definition="1000 * batch / mean device compute time, on one device" + (
+                               f"; the sum over {devices}" if "devices" in value else ""),
                            details={f"{part} {name}": number for part in ("H2D_latency", "D2H_latency")
                                     for name, number in value.get(part, {}).items()})
     raise UserError(f"{source}: is neither a summary of ais_infer (NPU_compute_time and throughput are missing) nor "
@@ -337,7 +339,8 @@ def show(result: Performance) -> Iterator[str]:
     if latencies:
         yield f"  device compute per batch, ms: {', '.join(latencies)}"
     if result.samples_per_s is not None:
-        yield f"  samples/s on one device: {result.samples_per_s:.6g}"
+        where = "one device" if result.devices == 1 else f"{result.devices} devices together"
+        yield f"  samples/s on {where}: {result.samples_per_s:.6g}"
         yield f"    = {result.definition}"
     for name, value in result.details.items():
         yield f"  {name}: {value:g}"

@@ -32,7 +32,7 @@ ZH = {
     "device compute of a batch: mean {mean:.4g}, median {median:.4g}, 99th percentile {p99:.4g} ms over {runs} runs":
         "单批设备计算时间 {runs} 次：均值 {mean:.4g} ms，中位数 {median:.4g} ms，99 分位 {p99:.4g} ms",
     "end to end {end_to_end_samples_per_s:.4g} samples/s": "端到端 {end_to_end_samples_per_s:.4g} samples/s",
-    "no NPU figure": "不是 NPU 数据", "not measured here yet": "尚未实测。",
+    "{devices} devices together": "{devices} 个设备合计", "no NPU figure": "不是 NPU 数据", "not measured here yet": "尚未实测。",
     "{smaller}": "所测网络有 {parameters:,} 个参数，参考网络有 {reference_parameters:,} 个：速度不可比较",
 }
 """The tables' words in Chinese. Those of one model alone, its definitions and names, are in its facts' `extra["zh"]`."""
@@ -61,7 +61,8 @@ def entry(one: Mapping[str, Any], data: Optional[str] = None) -> Dict[str, Any]:
         "performance": [{"model": run["model"], "batch": run["batch"], "runs": run["compute_ms"]["count"],
                          **{key: run["compute_ms"][key] for key in ("mean", "median", "p99")},
                          "samples_per_s": run["samples_per_s"],
-                         "end_to_end_samples_per_s": run["end_to_end_samples_per_s"]} for run in [*runs, *swept]]}
+                         "end_to_end_samples_per_s": run["end_to_end_samples_per_s"],
+                         **({"devices": len(run["devices"])} if "devices" in run else {})} for run in [*runs, *swept]]}
 
 
 def add(results: Sequence[Mapping[str, Any]], new: Mapping[str, Any]) -> List[Mapping[str, Any]]:
@@ -143,7 +144,8 @@ def throughput_table(model: facts.Facts, results: Sequence[Mapping[str, Any]], s
             if result["speeds"]:
                 sentence = report.smaller({"network": result["speeds"]})
                 definition.append(say("{smaller}", smaller=sentence, **result["speeds"]))
-            rows.append((f"{measured(result, say)}{say(', ')}`{run['model']}`", str(run["batch"]),
+            several = say(", ") + say("{devices} devices together", **run) if "devices" in run else ""
+            rows.append((f"{measured(result, say)}{say(', ')}`{run['model']}`{several}", str(run["batch"]),
                          f"{run['samples_per_s']:.4g} samples/s", say("; ").join(definition)))
     for given in model.references:
         if given.quantity == "throughput":

@@ -143,7 +143,8 @@ def performance(run: Mapping[str, Any], swept: bool) -> Dict[str, Any]:
             **{key: by[key] for key in ("backend", "version", "provider", "device", "threads", "model_sha256")},
             **{key: run[key] for key in ("batch", "warm_up_runs", "sample_count", "compute_ms", "samples_per_s",
                                          "end_to_end_s", "end_to_end_samples_per_s", "peak_memory_bytes", "command",
-                                         "date", "definitions")}}
+                                         "date", "definitions")},
+            **({"devices": run["devices"]} if "devices" in run else {})}
 
 
 def lines(report: Mapping[str, Any]) -> List[str]:
@@ -162,9 +163,11 @@ def lines(report: Mapping[str, Any]) -> List[str]:
         result.append(f"  speed     {run['model']} batch {run['batch']}: device compute {compute['mean']:.4g} "
                       f"ms mean, {compute['median']:.4g} median, {compute['p99']:.4g} 99th percentile = "
                       f"{run['samples_per_s']:.4g} samples/s; end to end "
-                      f"{run['end_to_end_samples_per_s']:.4g} samples/s")
+                      f"{run['end_to_end_samples_per_s']:.4g} samples/s"
+                      + (f", by {run['device']}" if "devices" in run else ""))
     if report["performance"]:
-        result.append(f"            by {engine.origin(report['performance'][0])}")
+        first = next((run for run in report["performance"] if "devices" not in run), report["performance"][0])
+        result.append(f"            by {engine.origin(first)}")
         if smaller(report):
             result.append(f"            {smaller(report)}")
     given: Dict[Tuple[str, ...], List[str]] = {}

@@ -19,9 +19,9 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from common import dataset, engine, errors, files, offline, workers
+from common import dataset, engine, errors, files, offline, perf, workers
 from common.errors import UserError
 from common.evaluation import Evaluation, Row
 from common.journal import Journal, stamp
@@ -72,7 +72,7 @@ class Batch(NamedTuple):
     device: int = 0
     compute_ms: float = 0.0
     cold: bool = False
-    """The first run of its device."""
+    """Whether it was the first run of its device."""
 
 
 def load(preprocess: str, postprocess: str) -> Pipeline:
@@ -208,7 +208,7 @@ def stream(pipeline: Pipeline, session: engine.Engine, batch: int, output: files
     with tqdm(total=count, desc="stream", unit="sample", disable=None) as progress:
         for about, rows in send(todo, layout) if todo else ():
             now = time.perf_counter()
-            measured = {"id": about.samples[0], "device": about.device, "cold": about.cold,
+            measured = {"id": about.samples[0], "samples": len(rows), "device": about.device, "cold": about.cold,
                         "compute_ms": about.compute_ms, "s": now - before}
             before = now
             for sample, row in zip(about.samples, rows):
@@ -216,11 +216,35 @@ def stream(pipeline: Pipeline, session: engine.Engine, batch: int, output: files
             progress.update(len(rows))
     work.finish([journal.finished[sample]["row"] for sample in work.samples])
     batches = list({entry["batch"]["id"]: entry["batch"] for entry in journal.finished.values()}.values())
-    warm = [one["compute_ms"] for one in batches if not one["cold"]] or [one["compute_ms"] for one in batches]
-    journal.complete(names, **offline.record("stream", "stream", session, warm, layout,
-                                             len(names) * layout.batch // each, sum(one["s"] for one in batches), argv),
-                     warm_up_runs=0, definitions=DEFINITIONS, performance_file=None)
+    measured = offline.record("stream", "stream", session, warm(batches), layout, len(names) * layout.batch // each,
+                              sum(one["s"] for one in batches), argv)
+    journal.complete(names, **{**measured, **apart(batches, measured)}, warm_up_runs=0, performance_file=None)
     print(f"stream: {len(names)} samples ({len(names) - count} were there already), nothing written in between")
+
+
+def warm(batches: Sequence[Mapping[str, Any]]) -> List[float]:
+    """Milliseconds of the batches; first runs are left out where there are others."""
+    return [one["compute_ms"] for one in batches if not one["cold"]] or [one["compute_ms"] for one in batches]
+
+
+def apart(batches: Sequence[Mapping[str, Any]], together: Mapping[str, Any]) -> Dict[str, Any]:
+    """What a record says of several devices beside what it says of one (`together`), as `common.devices` does."""
+    ids = sorted({one["device"] for one in batches})
+    if len(ids) < 2:
+        return {"definitions": DEFINITIONS}
+    from common import devices
+    by, each = together["provenance"], []
+    for index in ids:
+        own = [one for one in batches if one["device"] == index]
+        count = sum(one["samples"] for one in own)
+        compute = perf.summarise(warm(own))
+        each.append({"device": index, "name": by["device"], "threads": by["threads"], "sample_count": count,
+                     "compute_ms": compute, "samples_per_s": 1000 * together["batch"] / compute["mean"],
+                     "end_to_end_s": together["end_to_end_s"], "peak_memory_bytes": together["peak_memory_bytes"],
+                     "end_to_end_samples_per_s": count / together["end_to_end_s"]})
+    return {"provenance": {**by, **devices.named(each), "threads": by["threads"] * len(ids)}, "devices": each,
+            "samples_per_s": sum(one["samples_per_s"] for one in each),
+            "definitions": {**DEFINITIONS, **{key: devices.DEFINITIONS[key] for key in ("samples_per_s", "compute_ms")}}}
 
 
 def plan(session: engine.Engine, batch: int, sample_bytes: int) -> offline.Plan:
@@ -234,11 +258,22 @@ def plan(session: engine.Engine, batch: int, sample_bytes: int) -> offline.Plan:
     return offline.plan(session, batch, whole // sample_bytes)
 
 
+def open_all(path: files.PathLike) -> List[engine.Engine]:
+    """The model on each device of DEVICES; on the CPU they share out its cores. One, where DEVICES is not given."""
+    text = os.environ.get("DEVICES", "").strip()
+    if not text:
+        return [engine.open_session(path)]
+    from common import devices
+    ids = devices.parse(text)
+    threads = max(1, engine.thread_count() // len(ids)) if engine.device_name() in ("cpu", "openvino") else None
+    return [engine.open_session(path, threads=threads, index=index) for index in ids]
+
+
 def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python3 -m common.stream", description=__doc__.splitlines()[0],
         epilog=f"Environment: {engine.ENVIRONMENT} JOBS=N the threads for samples (all cores); LIMIT=N takes the first "
-               "N samples; ENGINE=ray sends them through Ray Data, on this machine or the cluster at RAY_ADDRESS "
+               "N samples; DEVICES=0,1,.. runs on these devices side by side (on the CPU they share its cores); ENGINE=ray sends them through Ray Data, on this machine or the cluster at RAY_ADDRESS "
                "(ACTORS=N processes with the model). Run again, it goes on where it was stopped.")
     parser.add_argument("--onnx", required=True, help="the model")
     parser.add_argument("--preprocess", required=True, metavar="COMMAND", help="the preprocess script and its "
@@ -263,7 +298,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
             through(engine.open_session(args.onnx, threads=there.threads), functools.partial(
                 ray_data.flow, there, (args.preprocess, args.postprocess), args.onnx))
         return
-    sessions = [engine.open_session(args.onnx)]
+    sessions = open_all(args.onnx)
     through(sessions[0], functools.partial(flow, pipeline, sessions))
 
 

@@ -8,13 +8,20 @@ no_tool() { # no_tool NAME: for a machine with an NPU that has neither the tool 
     exit 1
 }
 
+on_devices() { # on_devices IDS: set SPLIT, which a tool's line begins with, and DUMP, benchmark's folder in result then
+    SPLIT=() DUMP=dumpOutput_device0
+    [[ -n $1 ]] || return 0
+    [[ $1 =~ ^[0-9]+(,[0-9]+)*$ ]] || { echo "error: --devices: expected ids such as 0,1,2,3, found $1" >&2; exit 2; }
+    SPLIT=(python3 -m common.devices --model . "$1" --) DUMP=dumpOutput_devices
+}
+
 run_tool() { # run_tool COMMAND...
     local status=0 name=${1##*/}
     "$@" || status=$?
     [[ $status != 0 ]] || return 0
     [[ $name != python3 ]] || name=$3 # python3 -m MODULE
-    # ONNX Runtime's stand-ins have said in one line what is wrong
-    [[ $MODEL_SUFFIX == onnx ]] || echo "error: $name ended with status $status; its own messages say why" >&2
+    # ONNX Runtime's stand-ins, and what splits a dataset, have said in one line what is wrong
+    [[ $MODEL_SUFFIX == onnx || $name == common.* ]] || echo "error: $name ended with status $status; its own messages say why" >&2
     exit 1
 }
 

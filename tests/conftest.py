@@ -17,9 +17,9 @@ SHARED = Path(os.environ.get("SHARED", ROOT.parent / "shared"))
 def environment(**more: str) -> dict:
     """The environment of a script: this one without the variables that steer a run, the project importable."""
     kept = {name: value for name, value in os.environ.items()
-            if name not in ("LIMIT", "DEVICE", "THREADS", "JOBS", "RESUME", "BATCH", "PTH", "DATASETS_PATH", "MAKEFLAGS",
-                            "MAKELEVEL", "MFLAGS", "MODELS", "STAGES", "SIZE", "ROUND", "PRECISION", "ENGINES", "SWEEP_THREADS",
-                            "SWEEP_ENGINES")}
+            if name not in ("LIMIT", "DEVICE", "DEVICES", "PRECISION", "THREADS", "JOBS", "RESUME", "BATCH", "PTH", "STREAM",
+                            "ENGINE", "ACTORS", "DATASETS_PATH", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MODELS", "STAGES",
+                            "SIZE", "ROUND", "ENGINES", "SWEEP_THREADS", "SWEEP_ENGINES", "RAY_ADDRESS")}
     return {**kept, "PYTHONPATH": str(ROOT), **more}
 
 

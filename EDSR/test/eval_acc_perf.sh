@@ -4,19 +4,21 @@ set -euo pipefail
 
 usage() {
     cat <<'END'
-usage: bash test/eval_acc_perf.sh --datasets_path=FOLDER [--pth=FILE] [--size=N]
+usage: bash test/eval_acc_perf.sh --datasets_path=FOLDER [--pth=FILE] [--size=N] [--devices=IDS]
   --datasets_path  holds div2k/LR and div2k/HR, or LR and HR
   --pth            checkpoint (default: edsr_baseline_x2-1bc95232.pt)
   --size           side that pictures are padded to (default: the longest side in LR)
+  --devices        divides the inference of the dataset among these devices: 0,1,2,3 (default: device 0 alone)
 Exit status: 0; 1 when a stage fails or the PSNR falls more than 1 % below its reference; 2 for wrong usage.
 END
 }
-datasets_path='' pth=edsr_baseline_x2-1bc95232.pt size=
+datasets_path='' pth=edsr_baseline_x2-1bc95232.pt size='' devices=''
 for argument in "$@"; do
     case $argument in
         --datasets_path=*) datasets_path=${argument#*=} ;;
         --pth=*) pth=${argument#*=} ;;
         --size=*) size=${argument#*=} ;;
+        --devices=*) devices=${argument#*=} ;;
         --help|-h) usage; exit 0 ;;
         *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
     esac
@@ -26,6 +28,7 @@ done
 [[ $datasets_path == /* ]] || datasets_path=$PWD/$datasets_path
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . ./env.sh
+on_devices "$devices"
 [[ -n ${BENCHMARK[0]}${AIS_INFER[0]} ]] || no_tool benchmark
 
 data=$datasets_path
@@ -44,18 +47,18 @@ WANTED=$MODEL_SUFFIX bash test/pth2om.sh --pth="$pth" --size="$size"
 
 echo "== preprocess =="
 python3 -m common.fingerprint check # stops when preprocessing is no longer what the model expects
-rm -rf prep result/dumpOutput_device0 result/PureInfer_* result/ais* # no tool clears an earlier run's results
+rm -rf prep result/devices* result/dumpOutput_device* result/PureInfer_* result/ais* # no tool clears an earlier run's results
 mkdir -p result/ais result/ais_perf
 python3 edsr_preprocess.py -s "$data/LR" -d prep --size "$size"
 python3 get_info.py bin prep/bin edsr_bin.info "$size" "$size"
 
 echo "== inference =="
 if [[ -n ${BENCHMARK[0]} ]]; then
-    run_tool "${BENCHMARK[@]}" -model_type=vision -device_id=0 -batch_size=1 -om_path="$model" -input_text_path=edsr_bin.info \
+    run_tool "${SPLIT[@]}" "${BENCHMARK[@]}" -model_type=vision -device_id=0 -batch_size=1 -om_path="$model" -input_text_path=edsr_bin.info \
         -input_width="$size" -input_height="$size" -output_binary=True -useDvpp=False
-    keep_results benchmark dumpOutput_device0
+    keep_results benchmark "$DUMP"
 else
-    run_tool "${AIS_INFER[@]}" --model "$model" --input prep/bin --output result/ais --outfmt BIN --batchsize 1
+    run_tool "${SPLIT[@]}" "${AIS_INFER[@]}" --model "$model" --input prep/bin --output result/ais --outfmt BIN --batchsize 1
     keep_results ais_bench ais
 fi
 

@@ -6,16 +6,18 @@ set -euo pipefail
 usage() {
     cat <<'END'
 usage: bash test/eval_acc_perf.sh --datasets_path=FOLDER [--pth=FILE] [--batch_size=N] [--batch_sizes="N ..."] [--loop=N]
+                                  [--devices=IDS]
   --datasets_path  holds leftImg8bit/val and gtFine/val, or cityscapes with them
   --pth            checkpoint (default: cityscapes_easy2hard_intrada_with_norm.pth)
   --batch_size     batch size of the inference (default: 1)
   --batch_sizes    batch sizes to time (default: "1 4 8 16 32")
   --loop           runs per batch size when timing (default: 100 on an NPU, 2 elsewhere)
+  --devices        divides the inference of the dataset among these devices: 0,1,2,3 (default: device 0 alone)
 LIMIT=N in the environment takes the first N photos.
 Exit status: 0; 1 when a stage fails or the mIoU falls more than 1 % below its reference; 2 for wrong usage.
 END
 }
-datasets_path='' pth=cityscapes_easy2hard_intrada_with_norm.pth batch_size=1 batch_sizes='1 4 8 16 32' loop=
+datasets_path='' pth=cityscapes_easy2hard_intrada_with_norm.pth batch_size=1 batch_sizes='1 4 8 16 32' loop='' devices=''
 for argument in "$@"; do
     case $argument in
         --datasets_path=*) datasets_path=${argument#*=} ;;
@@ -23,6 +25,7 @@ for argument in "$@"; do
         --batch_size=*) batch_size=${argument#*=} ;;
         --batch_sizes=*) batch_sizes=${argument#*=} ;;
         --loop=*) loop=${argument#*=} ;;
+        --devices=*) devices=${argument#*=} ;;
         --help|-h) usage; exit 0 ;;
         *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
     esac
@@ -37,6 +40,7 @@ done
 [[ $datasets_path == /* ]] || datasets_path=$PWD/$datasets_path
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . ./env.sh
+on_devices "$devices"
 [[ -n ${BENCHMARK[0]}${AIS_INFER[0]} ]] || no_tool benchmark
 
 data=$datasets_path
@@ -61,18 +65,18 @@ done
 
 echo "== preprocess =="
 python3 -m common.fingerprint check # stops when preprocessing is no longer what the model expects
-rm -rf prep result/dumpOutput_device0 result/PureInfer_* result/ais result/pure_bs* # no tool clears an earlier run's results
+rm -rf prep result/devices* result/dumpOutput_device* result/PureInfer_* result/ais result/pure_bs* # no tool clears an earlier run's results
 mkdir -p result/ais
 python3 intrada_preprocess.py "$data" prep
 python3 gen_dataset_info.py bin prep intrada.info 512 1024
 
 echo "== inference =="
 if [[ -n ${BENCHMARK[0]} ]]; then
-    run_tool "${BENCHMARK[@]}" -model_type=vision -device_id=0 -batch_size="$batch_size" -om_path="$(model "$batch_size")" \
+    run_tool "${SPLIT[@]}" "${BENCHMARK[@]}" -model_type=vision -device_id=0 -batch_size="$batch_size" -om_path="$(model "$batch_size")" \
         -input_text_path=intrada.info -input_width=1024 -input_height=512 -output_binary=True -useDvpp=False
-    keep_results benchmark dumpOutput_device0
+    keep_results benchmark "$DUMP"
 else
-    run_tool "${AIS_INFER[@]}" --model "$(model "$batch_size")" --input prep --output result/ais --outfmt BIN --batchsize "$batch_size"
+    run_tool "${SPLIT[@]}" "${AIS_INFER[@]}" --model "$(model "$batch_size")" --input prep --output result/ais --outfmt BIN --batchsize "$batch_size"
     keep_results ais_bench ais
 fi
 

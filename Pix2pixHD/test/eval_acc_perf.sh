@@ -5,19 +5,22 @@ set -euo pipefail
 usage() {
     cat <<'END'
 usage: bash test/eval_acc_perf.sh --datasets_path=CITYSCAPES [--load_pretrain=DIR|FILE] [--input=onehot|labels]
+                                  [--devices=IDS]
   --datasets_path  holds test_label and test_inst (made by datasets_deal.py)
   --load_pretrain  folder that holds latest_net_G.pth, or the checkpoint (default: checkpoints/label2city_1024p)
   --input          what the model takes: one-hot planes, 302 MB a sample (default), or label ids and edges, 4.2 MB
+  --devices        divides the inference of the dataset among these devices: 0,1,2,3 (default: device 0 alone)
 LIMIT=10 in the environment takes the first 10 samples, as the reference did.
 Exit status: 0; 1 when a stage fails or the outputs do not agree with PyTorch's; 2 for wrong usage.
 END
 }
-datasets_path='' load_pretrain=checkpoints/label2city_1024p input=onehot
+datasets_path='' load_pretrain=checkpoints/label2city_1024p input=onehot devices=''
 for argument in "$@"; do
     case $argument in
         --datasets_path=*) datasets_path=${argument#*=} ;;
         --load_pretrain=*) load_pretrain=${argument#*=} ;;
         --input=onehot|--input=labels) input=${argument#*=} ;;
+        --devices=*) devices=${argument#*=} ;;
         --help|-h) usage; exit 0 ;;
         *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
     esac
@@ -27,6 +30,7 @@ done
 [[ $datasets_path == /* ]] || datasets_path=$PWD/$datasets_path
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . ./env.sh
+on_devices "$devices"
 [[ -n ${BENCHMARK[0]}${AIS_INFER[0]} ]] || no_tool benchmark
 pth=$load_pretrain
 [[ -f $pth ]] || pth=$load_pretrain/latest_net_G.pth
@@ -40,19 +44,20 @@ if [[ $MODEL_SUFFIX == om ]]; then model=${model}_bs1.om; else model=$model.onnx
 
 echo "== preprocess =="
 python3 -m common.fingerprint check # stops when preprocessing is no longer what the model expects
-rm -rf prep result/dumpOutput_device0 result/perf_vision_* result/ais # no tool clears an earlier run's results
+rm -rf prep result/devices* result/dumpOutput_device* result/perf_vision_* result/ais # no tool clears an earlier run's results
 mkdir -p result/ais
 python3 pix2pixhd_preprocess.py "$datasets_path" prep --input "$input"
 python3 get_info.py bin prep pix2pixhd.info 2048 1024
 
 echo "== inference =="
 if [[ -n ${BENCHMARK[0]} ]]; then
-    run_tool "${BENCHMARK[@]}" -model_type=vision -device_id=0 -batch_size=1 -om_path="$model" -input_text_path=pix2pixhd.info \
+    run_tool "${SPLIT[@]}" "${BENCHMARK[@]}" -model_type=vision -device_id=0 -batch_size=1 -om_path="$model" -input_text_path=pix2pixhd.info \
         -input_width=2048 -input_height=1024 -output_binary=True -useDvpp=False
-    keep_results benchmark dumpOutput_device0
-    measured=result/perf_vision_batchsize_1_device_0.txt
+    keep_results benchmark "$DUMP"
+    measured=result/devices.json
+    [[ -n $devices ]] || measured=result/perf_vision_batchsize_1_device_0.txt
 else
-    run_tool "${AIS_INFER[@]}" --model "$model" --input prep --output result/ais --outfmt BIN --batchsize 1
+    run_tool "${SPLIT[@]}" "${AIS_INFER[@]}" --model "$model" --input prep --output result/ais --outfmt BIN --batchsize 1
     keep_results ais_bench ais
     measured=$(summary_of result/ais)
 fi

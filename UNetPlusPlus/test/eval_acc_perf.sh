@@ -4,20 +4,22 @@ set -euo pipefail
 
 usage() {
     cat <<'END'
-usage: bash test/eval_acc_perf.sh --datasets_path=FOLDER [--pth=FILE] [--loop=N]
+usage: bash test/eval_acc_perf.sh --datasets_path=FOLDER [--pth=FILE] [--loop=N] [--devices=IDS]
   --datasets_path  holds images and masks/0, or dsb2018_96 with them, or stage1_train (Kaggle's raw layout)
   --pth            checkpoint (default: nested_unet.pth)
   --loop           runs per batch size when timing (default: 100 on an NPU, 10 elsewhere)
+  --devices        divides the inference of the dataset among these devices: 0,1,2,3 (default: device 0 alone)
 A list val_ids.txt in the dataset's folder is used in place of this folder's.
 Exit status: 0; 1 when a stage fails or an IoU falls more than 1 % below its reference; 2 for wrong usage.
 END
 }
-datasets_path='' pth=nested_unet.pth loop=
+datasets_path='' pth=nested_unet.pth loop='' devices=''
 for argument in "$@"; do
     case $argument in
         --datasets_path=*) datasets_path=${argument#*=} ;;
         --pth=*) pth=${argument#*=} ;;
         --loop=*) loop=${argument#*=} ;;
+        --devices=*) devices=${argument#*=} ;;
         --help|-h) usage; exit 0 ;;
         *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
     esac
@@ -28,6 +30,7 @@ done
 [[ $datasets_path == /* ]] || datasets_path=$PWD/$datasets_path
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . ./env.sh
+on_devices "$devices"
 [[ -n ${AIS_INFER[0]}${BENCHMARK[0]} ]] || no_tool benchmark
 
 ids=val_ids.txt
@@ -68,13 +71,13 @@ for batch in 1 16; do
     echo "== inference, batch $batch =="
     if [[ -n ${AIS_INFER[0]} ]]; then
         mkdir -p "result/bs$batch"
-        run_tool "${AIS_INFER[@]}" --model "$(model $batch)" --input prep --output "result/bs$batch" --outfmt BIN --batchsize "$batch"
+        run_tool "${SPLIT[@]}" "${AIS_INFER[@]}" --model "$(model $batch)" --input prep --output "result/bs$batch" --outfmt BIN --batchsize "$batch"
         keep_results ais_infer "bs$batch"
     else # machines from before ais_infer
-        rm -rf result/dumpOutput_device0
-        run_tool "${BENCHMARK[@]}" -model_type=vision -device_id=0 -batch_size="$batch" -om_path="$(model $batch)" \
+        rm -rf result/devices* result/dumpOutput_device*
+        run_tool "${SPLIT[@]}" "${BENCHMARK[@]}" -model_type=vision -device_id=0 -batch_size="$batch" -om_path="$(model $batch)" \
             -input_text_path=nested_unet_prep_bin.info -input_width=96 -input_height=96 -output_binary=True -useDvpp=False
-        keep_results benchmark dumpOutput_device0
+        keep_results benchmark "$DUMP"
     fi
     echo "== accuracy, batch $batch =="
     python3 postprocess_nested_unet.py result/latest "$data/masks/0" --prep prep --accuracy "result/accuracy_bs$batch.json"
