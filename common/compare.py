@@ -78,7 +78,8 @@ def lines(result: Mapping[str, Any]) -> List[str]:
         table.append([name, "-", *(form.format(column["agreement"][key]) for column in columns), threshold])
     speeds = [column["samples_per_s"] for column in columns]
     if sum(speed is not None for speed in speeds) > 1:  # the first column's engine is that of the other stages
-        table.append(["samples/s, device compute", "-", *("-" if speed is None else short(speed) for speed in speeds), ""])
+        table.append(["samples/s, device compute", "-",
+                      *("-" if speed is None else short(speed) for speed in speeds), ""])
         table.append([f"  over {columns[0]['backend']}'s", "-",
                       *("-" if speed is None else f"{speed / speeds[0]:.2f}" for speed in speeds), ""])
     table.append(["verdict", "-", *(column["agreement"]["verdict"] for column in columns), ""])

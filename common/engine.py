@@ -34,7 +34,7 @@ PRECISIONS = ("f32", "bf16")
 """Of OpenVINO; the others compute in what the model's file says."""
 ENGINES = (*PROVIDERS, *(f"openvino-{precision}" for precision in PRECISIONS))
 STAND_INS = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
-"""The backends that stand in for the Ascend tools, by the name in a record's provenance. None takes an NPU's figures."""
+"""The backends that stand in for the Ascend tools, by the name in a provenance. None takes an NPU's figures."""
 ENVIRONMENT = ("DEVICE=cpu|cuda|tensorrt|cann picks the ONNX Runtime execution provider (cpu), DEVICE=openvino takes "
                "OpenVINO on the CPU, in PRECISION=f32|bf16 (f32); THREADS=N the threads on the CPU (all cores).")
 
@@ -75,8 +75,8 @@ def precision_name(device: str, precision: Optional[str] = None) -> str:
     if precision and precision not in PRECISIONS:
         raise UserError(f"PRECISION={precision}: expected one of {', '.join(PRECISIONS)}")
     if precision and device != "openvino":
-        raise UserError(f"PRECISION={precision}: is for DEVICE=openvino; leave it out, DEVICE={device} computes in what "
-                        "the model's file says")
+        raise UserError(f"PRECISION={precision}: is for DEVICE=openvino; leave it out, DEVICE={device} computes in "
+                        "what the model's file says")
     return precision or (PRECISIONS[0] if device == "openvino" else "")
 
 
@@ -300,8 +300,7 @@ def missing(path: files.PathLike) -> Optional[str]:
 def label(by: Mapping[str, Any]) -> str:
     """A short name for who computed, from a provenance or an entry of a report: `ONNX Runtime`, `OpenVINO bf16`."""
     name = STAND_INS.get(by["backend"], by["backend"])
-    provider = by["provider"].split(", ")[-1]
-    return name if provider == PROVIDERS["cpu"][0] else f"{name} {provider}"
+    return f"{name} {by['provider'].split(', ')[-1]}" if by["backend"] == "openvino" else name
 
 
 def origin(by: Mapping[str, Any]) -> str:

@@ -89,8 +89,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     print(f"{args.model}, batch {args.batch}: ms of {args.rounds} runs each, and how many times as fast as "
           f"{args.variants[0]}, by the median and by the fastest run")
     for name, found in times.items():
-        print(f"{name.ljust(width)}  median {statistics.median(found):10.3f} {statistics.median(base) / statistics.median(found):6.2f}"
-              f"  fastest {min(found):10.3f} {min(base) / min(found):6.2f}  {sessions[name].describe()}")
+        middle, least = statistics.median(found), min(found)
+        print(f"{name.ljust(width)}  median {middle:10.3f} {statistics.median(base) / middle:6.2f}"
+              f"  fastest {least:10.3f} {min(base) / least:6.2f}  {sessions[name].describe()}")
 
 
 if __name__ == "__main__":

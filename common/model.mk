@@ -169,7 +169,8 @@ SWEEP_ENGINES ?= $(OWN_ENGINE)
 sweep_file = sweep/bs$(1)-$(2)-$(3)_onnxruntime.json
 sweep_line = $(call by,$(3)) THREADS=$(filter-out all,$(2)) $(AIS_INFER) --model $(SWEEP_MODEL) --output sweep \
              --output_dirname bs$(1)-$(2)-$(3) --loop $(or $(LOOP),$(ROUND)) --batchsize $(1)
-or_reason  = if [[ -s .args/engine-$(3) ]]; then mkdir -p sweep && cp .args/engine-$(3) $(sweep_file); else $(sweep_line); fi
+or_reason  = if [[ -s .args/engine-$(3) ]]; then mkdir -p sweep && cp .args/engine-$(3) $(sweep_file); \
+             else $(sweep_line); fi
 define sweep_stage
 sweep-$(1)-$(2)-$(3)_OUT  := $(sweep_file)
 sweep-$(1)-$(2)-$(3)_CMD   = $$(call $(if $(filter $(OWN_ENGINE),$(3)),sweep_line,or_reason),$(1),$(2),$(3))
@@ -229,7 +230,8 @@ another = mkdir compare/$(1) && ln -s "$$(cd "$(CURDIR)" && realpath -m "$($(1)_
 another_engine = mkdir -p compare/$(1) && for each in *; do [[ $$each == compare || $$each == result ]] || \
                      ln -sfn "../../$$each" "compare/$(1)/$$each"; done && \
                  (cd compare/$(1) && export $(call by,$(1)) && $(infer_CMD)) >compare/$(1)/log.txt && \
-                 $(call agree,$(1),compare/$(1)/$(RESULT))$(if $(METRIC), && $(call METRIC,compare/$(1)/$(RESULT),compare/$(1)) >/dev/null)
+                 $(call agree,$(1),compare/$(1)/$(RESULT))$(if $(METRIC), && \
+                     $(call METRIC,compare/$(1)/$(RESULT),compare/$(1)) >/dev/null)
 .PHONY: compare
 ifeq ($(STREAM),1)
 compare:

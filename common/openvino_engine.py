@@ -62,7 +62,7 @@ class Session(engine.Engine):
                             f"it again ({' '.join(str(error).split())})") from error
 
     def _request(self, shapes: Tuple[Tuple[int, ...], ...]) -> Any:
-        """The network compiled for inputs of these shapes, once: with free sizes f32 would take nearly twice as long."""
+        """The network compiled for inputs of these shapes, once: with free sizes f32 takes nearly twice as long."""
         if shapes not in self._requests:
             model = self._model.clone()
             model.reshape({port: list(shape) for port, shape in zip(model.inputs, shapes)})

@@ -180,7 +180,7 @@ def overview(models: Sequence[facts.Facts], results: Sequence[Sequence[Mapping[s
         for result in own:
             found, agreement = result["accuracy"], result["agreement"]
             own_figure = f"{found['metric']} {found['value']:.4g} {found['unit']}".strip() if found else ""
-            if found and result["by"].rsplit(" ", 1)[0] != "ONNX Runtime":  # the column's name
+            if found and not result["by"].startswith("ONNX Runtime "):  # the column's name
                 own_figure += f", {result['by']}"
             rows.append((model.name, data_name(result, english), own_figure,
                          "-" if result["data"] == "demo" else reference, f"{agreement['cosine']:.6f}" if agreement else ""))

@@ -41,7 +41,10 @@ def measured(one: perf.Performance) -> Measured:
     record: Any = one.source if one.source.endswith("_onnxruntime.json") else perf.sidecar(one.source) or one.source
     with suppress(UserError, KeyError, TypeError):
         by = files.read_json(record)["provenance"]
-        return Measured(one, engine.label(by), by["threads"], engine.origin(by))
+        name = engine.label(by)
+        if by["provider"].endswith("ExecutionProvider") and by["provider"] != engine.PROVIDERS["cpu"][0]:
+            name += f" {by['provider'][:-len('ExecutionProvider')]}"  # two providers are two engines
+        return Measured(one, name, by["threads"], engine.origin(by))
     name = engine.STAND_INS[one.backend]
     return Measured(one, name, None, f"{name}: no NPU figure")
 

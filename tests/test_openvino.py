@@ -155,7 +155,8 @@ def test_bf16_on_a_cpu_without_it_is_refused_with_what_the_cpu_has(tmp_path, wit
     ("openvino", "int8", "PRECISION=int8: expected one of f32, bf16")])
 def test_a_precision_that_does_not_fit_is_one_line(tmp_path, device, precision, part):
     path = onnx_models.affine(tmp_path / "m.onnx")
-    one_line_error(onnx_models.tool("ais_infer", "--model", path, cwd=tmp_path, DEVICE=device, PRECISION=precision), part)
+    result = onnx_models.tool("ais_infer", "--model", path, cwd=tmp_path, DEVICE=device, PRECISION=precision)
+    one_line_error(result, part)
 
 
 def test_what_must_be_onnx_runtime_stays_so_whatever_the_environment_says(tmp_path, monkeypatch):
@@ -222,7 +223,6 @@ def test_figures_are_worded_by_the_engine_that_took_them():
     assert engine.origin(by) == "OpenVINO 2026.4.1, CPU, bf16, a CPU, 1 thread: no NPU figure"
     ort = {**by, "backend": "onnxruntime", "provider": "CPUExecutionProvider", "threads": 2}
     assert engine.label(ort) == "ONNX Runtime"
-    assert engine.label({**ort, "provider": "CUDAExecutionProvider"}) == "ONNX Runtime CUDAExecutionProvider"
     assert engine.origin({**by, "backend": "npu"}) == "npu 2026.4.1, a CPU"
 
 

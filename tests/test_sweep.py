@@ -105,6 +105,12 @@ def test_threads_and_engines_have_columns_and_the_best_of_all_is_named_last(tmp_
     assert (best["batch"], best["threads"], best["engine"]) == (4, 2, "OpenVINO bf16")
 
 
+def test_two_providers_of_onnx_runtime_are_two_engines(tmp_path):
+    found = [sweep.measured(perf.read(record(tmp_path, 1, 1, 5, f"{name}ExecutionProvider"))).engine
+             for name in ("CPU", "CUDA")]
+    assert found == ["ONNX Runtime", "ONNX Runtime CUDA"]
+
+
 def test_a_table_of_one_engine_and_one_number_of_threads_has_no_column_for_them(tmp_path, run):
     result = run("-m", "common.sweep", record(tmp_path, 1, 1, 50, "CPU, f32"), "--model", UNET)
     assert "engine" not in result.stdout.splitlines()[1] and "OpenVINO f32/s" in result.stdout.splitlines()[1]
