@@ -51,6 +51,12 @@ doctor: ## what `make all` finds on this machine, and what to do about what is m
 	for model in $(MODELS); do $(MAKE) --no-print-directory -s -C $$model doctor DOCTOR="--only model" || status=1; done; \
 	exit $$status
 
+# one model after the other whatever -j says, since they are timed
+.PHONY: bench
+bench: $(VENV)/installed ## how fast pre- and postprocessing are: build/bench.json and a table; COUNT=n samples
+	@for model in $(MODELS); do $(MAKE) --no-print-directory -s -C $$model bench >/dev/null || exit 1; done
+	@$(PY) -m common.bench show $(MODELS:%=%/build/bench.json) --output build/bench.json
+
 test: $(VENV)/extras ## the tests, a few minutes
 	$(PY) -m pytest -m "not full" -n 2 --dist loadfile
 

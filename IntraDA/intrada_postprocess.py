@@ -14,8 +14,9 @@ import numpy as np
 from common import accuracy, cityscapes, dataset, errors, evaluation, facts, files, pictures, report
 from common.errors import UserError
 
-STRIP = 64
-"""Rows enlarged at a time: 19 scores of a whole picture would be 159 MB, those of a strip stay in the cache."""
+STRIP, COLUMNS = 16, 128
+"""Rows enlarged at a time: 19 scores of a whole picture would be 159 MB, those of a strip stay in the cache. Columns at
+a time: they depend on few of the inputs', and the matrix product skips the others."""
 
 
 def interpolation(outputs: int, inputs: int) -> np.ndarray:
@@ -41,16 +42,25 @@ def strips(scores: np.ndarray, height: int, width: int) -> Iterator[Tuple[int, n
     """
     tall = np.matmul(interpolation(height, scores.shape[1]), scores)
     across = interpolation(width, scores.shape[2]).T
+    blocks = []
+    for left in range(0, width, COLUMNS):
+        used = np.flatnonzero(across[:, left:left + COLUMNS].any(1))
+        blocks.append((slice(left, left + COLUMNS), slice(used[0], used[-1] + 1)))
     for top in range(0, height, STRIP):
         part = tall[:, top:top + STRIP]
-        yield top, (part.reshape(-1, part.shape[2]) @ across).reshape(*part.shape[:2], width)
+        strip = np.empty((*part.shape[:2], width), np.float32)
+        for columns, inputs in blocks:
+            strip[..., columns] = part[..., inputs] @ across[inputs, columns]
+        yield top, strip
 
 
 def segment(scores: np.ndarray, height: int, width: int) -> np.ndarray:
     """The class of each pixel: float32 [classes, h, w] scores to uint8 [height, width] train ids (the first of equals)."""
     found = np.empty((height, width), np.uint8)
     for top, strip in strips(scores, height, width):
-        found[top:top + STRIP] = strip.argmax(0)
+        rows, best = found[top:top + STRIP], strip.max(0)
+        for train_id in reversed(range(len(strip))):  # several times as fast as argmax
+            np.copyto(rows, train_id, where=strip[train_id] == best)
     return found
 
 

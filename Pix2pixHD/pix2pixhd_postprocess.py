@@ -16,14 +16,21 @@ import numpy as np
 from common import accuracy, cityscapes, dataset, errors, evaluation, facts, files, pictures, report
 from common.errors import UserError
 
+STRIP = 64
+"""Rows at a time: what is computed of them stays in the cache."""
+
 
 def to_uint8(output: np.ndarray) -> np.ndarray:
     """The picture of an output: float32 [1, 3, H, W], RGB, -1..1, to uint8 [H, W, 3], RGB.
 
     (x + 1) / 2 * 255, clipped to 0..255, in float32. The fraction is cut off, not rounded: pix2pixHD's tensor2im does.
     """
-    values = (output[0].transpose(1, 2, 0) + np.float32(1)) / np.float32(2) * np.float32(255)
-    return np.clip(values, 0, 255).astype(np.uint8)
+    picture = np.empty((*output.shape[2:], 3), np.uint8)
+    for top in range(0, len(picture), STRIP):
+        values = (output[0, :, top:top + STRIP] + np.float32(1)) / np.float32(2) * np.float32(255)
+        for channel, plane in enumerate(np.clip(values, 0, 255, out=values)):
+            picture[top:top + STRIP, :, channel] = plane
+    return picture
 
 
 def read_output(path: Path, size: Tuple[int, int]) -> np.ndarray:

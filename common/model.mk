@@ -306,6 +306,11 @@ selftest: $(READY) ## the whole way on two made-up samples and narrow seeded wei
 	@rm -rf build_selftest build_selftest.log
 	@echo "$(NAME): selftest passed"
 
+# COUNT= samples of each step (default: 100)
+.PHONY: bench
+bench: | $(READY) ## pre- and postprocessing beside what cannot be avoided, and start-ups, into build/bench.json; COUNT=n samples
+	@$(PY) -m common.bench run --work $(B)/bench --output $(B)/bench.json $(addprefix --count ,$(COUNT))
+
 clean: ## remove build/
 	rm -rf $(B) build_testcase build_selftest build_selftest.log
 

@@ -74,7 +74,7 @@ def read_rgb(path: PathLike) -> "np.ndarray":
                     raise UserError(f"{path}: has transparent pixels ({image.mode}); flatten it onto a background")
             elif image.mode not in ("RGB", "L", "P", "1"):
                 raise UserError(f"{path}: mode {image.mode} is not supported, expected 8-bit RGB or grey")
-            return np.asarray(image.convert("RGB"))
+            return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from error
 

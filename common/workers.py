@@ -14,13 +14,16 @@ import time
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from typing import Any, Callable, Deque, Iterator, Optional, Sequence, TypeVar
+from typing import Any, Callable, Deque, Iterator, List, Optional, Sequence, Tuple, TypeVar
 
 from common.engine import cores
 from common.errors import UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+AT_A_TIME = 0.02
+"""Seconds of work that are sent to a process together, where samples take less: handing over takes time too."""
 
 _task: Optional[Callable[[Any], Any]] = None
 """What the workers do. They are forked, so they have it, and all that it refers to, without a copy being sent."""
@@ -67,14 +70,22 @@ def ordered(task: Callable[[Item], Result], items: Sequence[Item], each: int = 0
         opencv.setNumThreads(1)
     before = set(multiprocessing.active_children())
     executor = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), _begin, (os.getpid(),))
-    waiting: Deque["Future[Result]"] = collections.deque()
+    waiting: Deque["Future[Tuple[List[Result], float]]"] = collections.deque()
+    sent, together = 0, 1
     try:
-        for item in items:  # no more at once than keeps every process busy: results wait for their turn
-            waiting.append(executor.submit(_work, item))
-            if len(waiting) > 2 * jobs:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        while sent < len(items) or waiting:
+            if sent < len(items) and len(waiting) <= 2 * jobs:  # enough to keep all busy: results wait for their turn
+                waiting.append(executor.submit(_work, items[sent:sent + together]))
+                sent += together
+                continue
+            results, seconds = waiting.popleft().result()
+            yield from results
+            fair = (len(items) - sent) // (2 * jobs)  # towards the end fewer, so that all end together
+            together = max(1, min(fair, int(len(results) * AT_A_TIME / max(seconds, 1e-6))))
+    except _Failed as failure:
+        done, cause = failure.args
+        yield from done
+        raise cause from failure.__cause__  # the worker's traceback
     except BrokenProcessPool as error:
         raise UserError("a worker process was killed, perhaps for want of memory; give JOBS=1, or fewer than "
                         f"{jobs}") from error
@@ -88,6 +99,10 @@ def ordered(task: Callable[[Item], Result], items: Sequence[Item], each: int = 0
         executor.shutdown()
         if opencv is not None:
             opencv.setNumThreads(threads)
+
+
+class _Failed(Exception):
+    """The results before the item that failed, and what it raised."""
 
 
 class _Stop(BaseException):
@@ -117,13 +132,18 @@ def _begin(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _work(item: Any) -> Any:
+def _work(items: Sequence[Any]) -> Tuple[List[Any], float]:
+    """The results of these items, and the seconds that they took."""
     global _busy
     assert _task is not None
-    _busy = True
+    _busy, begin, results = True, time.perf_counter(), []
     try:
-        return _task(item)
+        for item in items:
+            results.append(_task(item))
     except _Stop:
         os._exit(1)
+    except Exception as error:
+        raise _Failed(results, error) from error
     finally:
         _busy = False
+    return results, time.perf_counter() - begin

@@ -32,6 +32,18 @@ def test_nan_and_infinity_are_neither_written_nor_read(tmp_path, value):
         dataset.read_bin(tmp_path / "a.bin", [2])
 
 
+@pytest.mark.parametrize("place", [0, 65535, 65536, 131071, 131072, 200000])
+def test_one_value_that_is_not_finite_is_noticed_wherever_it_stands(tmp_path, place):
+    array = np.zeros((1, 3, 66667), np.float32)
+    dataset.write_bin(tmp_path / "good.bin", array)
+    array[0, place // 66667, place % 66667] = -np.inf
+    with pytest.raises(UserError, match="NaN or infinite"):
+        dataset.write_bin(tmp_path / "x.bin", array)
+    with pytest.raises(UserError, match="NaN or infinite"):
+        dataset.write_bin(tmp_path / "x.bin", array.transpose(0, 2, 1))
+    assert dataset.read_bin(tmp_path / "good.bin", array.shape).shape == array.shape
+
+
 def test_a_bin_of_another_length_names_expected_and_found(tmp_path):
     (tmp_path / "a.bin").write_bytes(b"\0" * 10)
     with pytest.raises(UserError, match=r"a\.bin: expected 12 bytes \(3x1 float32\), found 10"):

@@ -94,6 +94,39 @@ def test_opencv_that_was_used_with_threads_before_does_not_stall_the_workers(mon
     assert cv2.getNumThreads() == threads
 
 
+def test_samples_that_take_no_time_are_sent_many_at_a_time_and_those_that_do_alone(monkeypatch):
+    monkeypatch.setenv("JOBS", "2")
+    sizes = []
+
+    class Noting(workers.ProcessPoolExecutor):
+        def submit(self, task, items):
+            sizes.append(len(items))
+            return super().submit(task, items)
+
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", Noting)
+    assert list(workers.ordered(lambda number: -number, range(3000))) == [-number for number in range(3000)]
+    assert sum(sizes) == 3000 and len(sizes) < 600 and max(sizes) < 1500  # never the most of them to one process
+    sizes.clear()
+    list(workers.ordered(lambda number: time.sleep(0.03), range(12)))
+    assert sizes == [1] * 12
+
+
+def test_what_was_done_before_the_sample_that_fails_counts_and_the_workers_traceback_is_kept(monkeypatch):
+    monkeypatch.setenv("JOBS", "2")
+
+    def task(number):
+        if number == 2500:
+            raise ZeroDivisionError("of the task")
+        return number
+
+    taken = []
+    with pytest.raises(ZeroDivisionError, match="of the task") as caught:
+        for value in workers.ordered(task, range(3000)):
+            taken.append(value)
+    assert taken == list(range(2500)) and children() == []
+    assert "in task" in str(caught.value.__cause__)
+
+
 def children(parent: int = 0) -> list:
     """The processes below one, this one by default."""
     parent, found = parent or os.getpid(), []
