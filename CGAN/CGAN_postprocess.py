@@ -68,6 +68,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
     parser.add_argument("--save_path", required=True, metavar="DIR", help="folder for result.png")
     parser.add_argument("--accuracy", metavar="JSON", help="file for the read rate, which the report takes up")
     args = parser.parse_args(argv)
+    count, side = model.extra["noises"] * classes, model.extra["side"]
     target = Path(args.save_path) / "result.png"
     classifier = digit_classifier.load()
 
@@ -92,7 +93,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
 
     return evaluation.Evaluation(samples or ["input"], lambda sample: find_output(args.bin_out_path),
                                  lambda path: read_pictures(path, model.extra), one, finish,
-                                 leaves=lambda sample, name: [target])
+                                 shape=(count, None, side, side), leaves=lambda sample, name: [target])
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

@@ -135,7 +135,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
 
     return evaluation.Evaluation(
         stems, lambda stem: min(results[stem].items())[1], lambda path: read_output(path, args.scale), one, finish,
-        needs=lambda stem: [pairs[stem], *([low[stem]] if args.LR else [])],
+        shape=(1, 3, None, None), needs=lambda stem: [pairs[stem], *([low[stem]] if args.LR else [])],
         leaves=lambda stem, name: [picture_of(stem)])
 
 

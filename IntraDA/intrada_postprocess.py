@@ -169,7 +169,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
               f"(pixels of the right class: {result['pixel_accuracy_percent']:.3f} %)")
 
     return evaluation.Evaluation(taken, lambda stem: found[stem], lambda path: dataset.read_bin(path, shape), one,
-                                 finish, output=-1, needs=lambda stem: [labels[stem]],
+                                 finish, output=-1, shape=shape, needs=lambda stem: [labels[stem]],
                                  leaves=lambda stem, name: [picture_of(stem)])
 
 

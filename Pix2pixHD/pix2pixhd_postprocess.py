@@ -113,7 +113,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
 
     return evaluation.Evaluation(
         stems, lambda stem: min(results[stem].items())[1], lambda path: read_output(path, args.size), one, finish,
-        each=10 * 3 * 4 * args.size[0] * args.size[1],
+        each=10 * 3 * 4 * args.size[0] * args.size[1], shape=(1, 3, args.size[1], args.size[0]),
         needs=lambda stem: [photos[stem]] if photos else [], leaves=lambda stem, name: [picture_of(name)])
 
 

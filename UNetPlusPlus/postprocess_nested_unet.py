@@ -89,7 +89,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
         print(f"IoU over {len(rows)} images: {mean:.4f}")
 
     return evaluation.Evaluation(taken, lambda sample: found[sample], lambda path: dataset.read_bin(path, shape), one,
-                                 finish, needs=lambda sample: [masks[sample]])
+                                 finish, shape=shape, needs=lambda sample: [masks[sample]])
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

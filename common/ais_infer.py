@@ -1,4 +1,4 @@
-"""ONNX Runtime, or OpenVINO, in place of Ascend's `ais_infer` / `ais_bench`: the same command line, files and printed lines.
+"""ONNX Runtime, or OpenVINO, in place of Ascend's `ais_infer` / `ais_bench`: same flags, files and printed lines.
 
 `--layout new` (2022-11 and later) names outputs `<stem>_<i>` and leaves `<folder>_summary.json` beside the folder;
 `--layout old` (2022-07) names them `input<n>_output_<i>` and leaves `sumary.json` inside.

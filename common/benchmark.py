@@ -1,4 +1,4 @@
-"""ONNX Runtime, or OpenVINO, in place of Ascend's `benchmark.x86_64`: the same command line, the same files in `./result`.
+"""ONNX Runtime, or OpenVINO, in place of Ascend's `benchmark.x86_64`: the same flags and files in `./result`.
 
 With `-input_text_path` it runs a dataset, with `-round` it measures pure inference on zeros.
 """

@@ -1,4 +1,4 @@
-"""Postprocessing, sample by sample: of an inference's result files (`run`), or of outputs handed over (`common.stream`).
+"""Postprocessing, sample by sample: of result files (`run`), or of outputs that are handed over (`common.stream`).
 
 A model's postprocess script says in `plan(argv, samples)` what is to be done with one output, and what with all rows.
 """
@@ -31,6 +31,8 @@ class Evaluation(NamedTuple):
     """Bytes of memory that `one` needs, where they are many."""
     output: int = 0
     """Which of the network's outputs is the main one, as an index."""
+    shape: Sequence[Optional[int]] = ()
+    """Of that output for one sample, None where it is free: one that is handed over is held to it. (): to none."""
     needs: Callable[[str], Sequence[Path]] = lambda sample: ()
     """The files that a sample's row depends on beside the output: a change of theirs asks for it anew."""
     leaves: Callable[[str, str], Sequence[Path]] = lambda sample, name: ()

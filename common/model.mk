@@ -116,7 +116,8 @@ ifeq ($(STREAM),1)
 STREAMED     ?= preprocess info postprocess pytorch pytorch_postprocess agreement
 STREAM_MODEL ?= $(export_OUT)
 stream_OUT   := stream.json
-stream_CMD    = $(PY) -m common.stream --onnx $(STREAM_MODEL) $(if $(filter-out 1,$(BATCH)),--batch_size $(BATCH)) \
+stream_CMD    = $(if $(gallery_READS),rm -f gallery.json && )$(PY) -m common.stream --onnx $(STREAM_MODEL) \
+                $(if $(filter-out 1,$(BATCH)),--batch_size $(BATCH)) \
                 --preprocess "$(PREPROCESS)" --postprocess "$(POSTPROCESS)" --output stream.json
 stream_NEED  := $(filter-out $(foreach stage,infer $(STREAMED),$($(stage)_OUT)),$(infer_NEED) $(preprocess_NEED) $(postprocess_NEED))
 stream_SRC   := $(preprocess_SRC) $(postprocess_SRC) common/stream.py
@@ -150,6 +151,11 @@ $(B)/$($(1)_OUT): $(B)/.args/$(1) $(addprefix $(B)/,$($(1)_NEED)) $(call sources
 $(1): $(B)/$($(1)_OUT)
 endef
 $(foreach stage,$(STAGES),$(eval $(call stage_rules,$(stage))))
+
+# Both ways write the same files, so going from one to the other counts as a change.
+$(B)/.args/STREAM: FORCE | $(B)/.args
+	@echo '$(filter 1,$(STREAM))' | cmp -s - $@ || echo '$(filter 1,$(STREAM))' > $@
+$(B)/$(postprocess_OUT) $(B)/stream.json: $(B)/.args/STREAM
 
 # Engines by the names of `make compare` and `make sweep`, and the one that DEVICE and PRECISION name. Whether this
 # machine has one of the others is asked each time; the file is empty, or says why not.
@@ -315,6 +321,6 @@ clean: ## remove build/
 	rm -rf $(B) build_testcase build_selftest build_selftest.log
 
 help: ## this list
-	@echo "$(NAME): make [target] [DATASETS_PATH=folder] [PTH=checkpoint|seeded] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann|openvino] [PRECISION=f32|bf16] [DEVICES=0,1,..]"
+	@echo "$(NAME): make [target] [DATASETS_PATH=folder] [PTH=checkpoint|seeded] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann|openvino] [PRECISION=f32|bf16] [DEVICES=0,1,..] [STREAM=1]"
 	@echo "stages: $(STAGES)"
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1	/' | expand -t 14

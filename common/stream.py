@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import functools
 import importlib
 import itertools
 import os
 import queue
 import shlex
-import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import (TYPE_CHECKING, Any, Callable, Deque, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence,
+                    Tuple)
 
 from common import dataset, engine, errors, files, offline, perf, workers
 from common.errors import UserError
@@ -54,7 +55,16 @@ class Pipeline(NamedTuple):
         return array
 
     def evaluate(self, sample: str, outputs: int, output: "np.ndarray") -> Row:
-        """The row of a sample from its main output. outputs: how many the network has."""
+        """The row of a sample from its main output. outputs: how many the network has.
+
+        Raises `UserError` for an output of another shape than expected, and for NaN or infinity in it.
+        """
+        shape = self.evaluation.shape
+        if shape and (len(output.shape) != len(shape) or any(want not in (None, size)
+                                                             for want, size in zip(shape, output.shape))):
+            found, expected = ("x".join("?" if size is None else str(size) for size in each)
+                               for each in (output.shape, shape))
+            raise UserError(f"{sample}: the network's output is {found}, expected {expected}; it is of another model")
         if not dataset.is_finite(output):
             raise UserError(f"{sample}: NaN or infinity in the network's output; check the checkpoint and that it "
                             "belongs to this preprocessing")
@@ -77,64 +87,93 @@ class Batch(NamedTuple):
 
 def load(preprocess: str, postprocess: str) -> Pipeline:
     """The pipeline of two command lines, such as `edsr_preprocess.py -s LR -d prep`; the scripts are imported."""
-    before, after = shlex.split(preprocess), shlex.split(postprocess)
-    first = _script(before[0]).plan(before[1:])
-    last = _script(after[0]).plan(after[1:], [sample for sample, _ in first.sources])
+    before, arguments = _command(preprocess)
+    first = before.plan(arguments)
+    after, arguments = _command(postprocess)
+    last = after.plan(arguments, [sample for sample, _ in first.sources])
     return Pipeline(first, dict(sorted(first.sources)), last,
                     {"preprocess": first.settings, "preprocess_code": dataset.code_of(first.make),
-                     "postprocess": after, "postprocess_code": dataset.code_of(last.one)})
+                     "postprocess": arguments, "postprocess_code": dataset.code_of(last.one)})
 
 
-def _script(name: str) -> ModuleType:
+def _command(line: str) -> Tuple[ModuleType, List[str]]:
+    """The script that a command line names, imported, and its arguments."""
     try:
-        return importlib.import_module(Path(name).stem)
+        name, *arguments = shlex.split(line)
+        script = importlib.import_module(Path(name).stem)
+    except ValueError as error:
+        raise UserError(f"{line!r}: expected a script and its arguments as one word ({error})") from error
     except ModuleNotFoundError as error:
         if error.name != Path(name).stem:
             raise
         raise UserError(f"{name}: cannot be imported from here; source the model's env.sh, or use make") from error
+    if not hasattr(script, "plan"):
+        raise UserError(f"{name}: is no preprocess or postprocess script")
+    return script, arguments
 
 
 def flow(pipeline: Pipeline, sessions: Sequence[engine.Engine], todo: Sequence[Tuple[str, ...]],
          layout: offline.Plan) -> Iterator[Tuple[Batch, List[Row]]]:
     """Every batch of `todo` with its samples' rows, in order.
 
-    Each session runs one batch at a time. No more samples are made ahead than keep all busy.
+    Each session runs one batch at a time. No more samples are made ahead than keep all busy, and none before the
+    evaluations that wait in the same queue. An error is raised in its turn, after the rows of the batches before it.
     """
-    each, shape = layout.files_per_batch, layout.shapes[0]
+    each = layout.files_per_batch
     jobs = workers.count(3 * pipeline.preprocessing.sample_bytes + pipeline.evaluation.each)
-    devices = _Devices(sessions)
     ahead: Deque[Tuple[Tuple[str, ...], List["Future[np.ndarray]"]]] = collections.deque()
-    running: Deque["Future[Tuple[Batch, np.ndarray]]"] = collections.deque()
-    scored: Deque[Tuple[Batch, List["Future[Row]"]]] = collections.deque()
-    pool = ThreadPoolExecutor(jobs)
+    running: Deque["Future[Tuple[Batch, Sequence[np.ndarray]]]"] = collections.deque()
+    scored: Deque[Tuple[Batch, List["Future[Any]"]]] = collections.deque()
+    idle: "queue.SimpleQueue[Tuple[engine.Engine, bool]]" = queue.SimpleQueue()
+    for session in sessions:
+        idle.put((session, True))
+    pool, devices = ThreadPoolExecutor(jobs), ThreadPoolExecutor(len(sessions))
 
-    def score(found: "Future[Tuple[Batch, np.ndarray]]") -> None:
+    def infer(samples: Tuple[str, ...], made: Sequence["Future[np.ndarray]"]) -> "Tuple[Batch, Sequence[np.ndarray]]":
+        """One batch; gives what is known of it and each place's part of the main output."""
+        import numpy as np
+        feed = fill([array.result() for array in made], layout.shapes[0], each)
+        session, cold = idle.get()
+        try:
+            found = session.run([feed])[pipeline.evaluation.output]
+            if not found.ndim or len(found) % each:
+                raise UserError(f"{session.path}: an output of shape {found.shape} cannot be divided among {each} "
+                                "samples")
+            return Batch(samples, session.index, session.timing.compute, cold), np.split(found, each)
+        finally:
+            idle.put((session, False))
+
+    def score(found: "Future[Tuple[Batch, Sequence[np.ndarray]]]") -> None:
+        if found.exception():  # raised when its turn comes
+            scored.append((Batch(()), [found]))
+            return
         about, parts = found.result()
         scored.append((about, [pool.submit(pipeline.evaluate, sample, len(sessions[0].outputs), part)
                                for sample, part in zip(about.samples, parts)]))
+
+    def are_done(futures: "Sequence[Future[Any]]") -> bool:
+        return all(future.done() for future in futures)
 
     try:
         groups = iter(todo)
         while True:
             for group in itertools.islice(groups, len(sessions) + -(-jobs // each) - len(ahead)):
                 ahead.append((group, [pool.submit(pipeline.prepare, sample) for sample in group]))
-            if ahead:
-                samples, made = ahead.popleft()
-                feed = fill([array.result() for array in made], shape, each)
-                running.append(devices.run(samples, feed, pipeline.evaluation.output, each))
-            while running and (running[0].done() or len(running) > len(sessions) or not ahead):
+            made, rows = (ahead[0][1] if ahead else []), (scored[0][1] if scored else [])
+            if scored and are_done(rows):
+                yield scored.popleft()[0], [row.result() for row in rows]
+            elif running and running[0].done():
                 score(running.popleft())
-            while scored and (scored[0][1][-1].done() or len(scored) > len(sessions) or not running):
-                about, rows = scored.popleft()
-                yield about, [row.result() for row in rows]
-            if not (ahead or running or scored):
+            elif ahead and are_done(made) and len(running) <= len(sessions):
+                running.append(devices.submit(infer, *ahead.popleft()))
+            elif ahead or running or scored:
+                wait([future for future in (*made, *running, *rows) if not future.done()], return_when=FIRST_COMPLETED)
+            else:
                 return
-    except Exception:
-        wait(running)  # one that is interrupted does not
-        raise
     finally:
-        for future in itertools.chain(*(made for _, made in ahead), *(rows for _, rows in scored)):
+        for future in itertools.chain(*(made for _, made in ahead), running, *(rows for _, rows in scored)):
             future.cancel()
+        devices.shutdown(wait=False)  # an inference may take long: who is interrupted does not wait for it
         pool.shutdown()
 
 
@@ -143,35 +182,6 @@ def fill(arrays: Sequence["np.ndarray"], shape: Sequence[int], each: int) -> "np
     import numpy as np
     arrays = [*arrays, *[arrays[0]] * (each - len(arrays))]
     return np.ascontiguousarray(arrays[0] if each == 1 else np.concatenate(arrays)).reshape(shape)
-
-
-class _Devices:
-    """Sessions that each run one batch at a time, in threads that do not hold up an interrupted program."""
-
-    def __init__(self, sessions: Sequence[engine.Engine]):
-        self._idle: "queue.SimpleQueue[Tuple[engine.Engine, bool]]" = queue.SimpleQueue()
-        for session in sessions:
-            self._idle.put((session, True))
-
-    def run(self, samples: Tuple[str, ...], feed: "np.ndarray", output: int,
-            each: int) -> "Future[Tuple[Batch, np.ndarray]]":
-        """One batch; gives what is known of it and each place's part of the output numbered `output`."""
-        import numpy as np
-        future: "Future[Tuple[Batch, np.ndarray]]" = Future()
-
-        def work() -> None:
-            session, cold = self._idle.get()
-            try:
-                found = session.run([feed])[output]
-                about = Batch(samples, session.index, session.timing.compute, cold)
-                future.set_result((about, np.split(found, each)))
-            except BaseException as error:
-                future.set_exception(error)
-            finally:
-                self._idle.put((session, False))
-
-        threading.Thread(target=work, daemon=True).start()
-        return future
 
 
 Flow = Callable[[Sequence[Tuple[str, ...]], offline.Plan], Iterator[Tuple[Batch, List[Row]]]]
@@ -205,38 +215,40 @@ def stream(pipeline: Pipeline, session: engine.Engine, batch: int, output: files
     if todo:
         journal.begin()
     before = time.perf_counter()
-    with tqdm(total=count, desc="stream", unit="sample", disable=None) as progress:
-        for about, rows in send(todo, layout) if todo else ():
+    sending = contextlib.closing(send(todo, layout)) if todo else contextlib.nullcontext(())
+    with tqdm(total=count, desc="stream", unit="sample", disable=None) as progress, sending as batches:
+        for about, rows in batches:
             now = time.perf_counter()
-            measured = {"id": about.samples[0], "samples": len(rows), "device": about.device, "cold": about.cold,
-                        "compute_ms": about.compute_ms, "s": now - before}
+            measured = {"id": time.time_ns(), "device": about.device, "cold": about.cold,
+                        "compute_ms": about.compute_ms, "share_s": (now - before) / len(rows)}
             before = now
             for sample, row in zip(about.samples, rows):
                 journal.add(sample, {"inputs": stamps[sample], "batch": measured, "row": row})
             progress.update(len(rows))
     work.finish([journal.finished[sample]["row"] for sample in work.samples])
-    batches = list({entry["batch"]["id"]: entry["batch"] for entry in journal.finished.values()}.values())
-    measured = offline.record("stream", "stream", session, warm(batches), layout, len(names) * layout.batch // each,
-                              sum(one["s"] for one in batches), argv)
-    journal.complete(names, **{**measured, **apart(batches, measured)}, warm_up_runs=0, performance_file=None)
+    parts = [journal.finished[sample]["batch"] for sample in names]  # of each sample: the batch that it was in
+    measured = offline.record("stream", "stream", session, warm(parts), layout, len(names) * layout.batch // each,
+                              sum(part["share_s"] for part in parts), argv)
+    journal.complete(names, **{**measured, **apart(parts, measured)}, warm_up_runs=0, performance_file=None)
     print(f"stream: {len(names)} samples ({len(names) - count} were there already), nothing written in between")
 
 
-def warm(batches: Sequence[Mapping[str, Any]]) -> List[float]:
-    """Milliseconds of the batches; first runs are left out where there are others."""
+def warm(parts: Sequence[Mapping[str, Any]]) -> List[float]:
+    """Milliseconds of each batch; first runs are left out where there are others."""
+    batches = list({part["id"]: part for part in parts}.values())
     return [one["compute_ms"] for one in batches if not one["cold"]] or [one["compute_ms"] for one in batches]
 
 
-def apart(batches: Sequence[Mapping[str, Any]], together: Mapping[str, Any]) -> Dict[str, Any]:
+def apart(parts: Sequence[Mapping[str, Any]], together: Mapping[str, Any]) -> Dict[str, Any]:
     """What a record says of several devices beside what it says of one (`together`), as `common.devices` does."""
-    ids = sorted({one["device"] for one in batches})
+    ids = sorted({part["device"] for part in parts})
     if len(ids) < 2:
         return {"definitions": DEFINITIONS}
     from common import devices
     by, each = together["provenance"], []
     for index in ids:
-        own = [one for one in batches if one["device"] == index]
-        count = sum(one["samples"] for one in own)
+        own = [part for part in parts if part["device"] == index]
+        count = len(own)
         compute = perf.summarise(warm(own))
         each.append({"device": index, "name": by["device"], "threads": by["threads"], "sample_count": count,
                      "compute_ms": compute, "samples_per_s": 1000 * together["batch"] / compute["mean"],
@@ -244,7 +256,8 @@ def apart(batches: Sequence[Mapping[str, Any]], together: Mapping[str, Any]) -> 
                      "end_to_end_samples_per_s": count / together["end_to_end_s"]})
     return {"provenance": {**by, **devices.named(each), "threads": by["threads"] * len(ids)}, "devices": each,
             "samples_per_s": sum(one["samples_per_s"] for one in each),
-            "definitions": {**DEFINITIONS, **{key: devices.DEFINITIONS[key] for key in ("samples_per_s", "compute_ms")}}}
+            "definitions": {**DEFINITIONS, **{key: devices.DEFINITIONS[key]
+                                              for key in ("samples_per_s", "compute_ms")}}}
 
 
 def plan(session: engine.Engine, batch: int, sample_bytes: int) -> offline.Plan:
@@ -252,10 +265,11 @@ def plan(session: engine.Engine, batch: int, sample_bytes: int) -> offline.Plan:
     if len(session.inputs) != 1:
         raise UserError(f"{session.path}: has {len(session.inputs)} inputs, a sample is one")
     whole = offline.plan(session, batch, 1).file_bytes[0]
-    if whole % sample_bytes:
+    each, rest = divmod(whole, sample_bytes)
+    if rest or batch % each:
         raise UserError(f"{session.path}: takes {whole} bytes at batch {batch}, a sample has {sample_bytes}; export it "
                         "for this preprocessing, or preprocess for it")
-    return offline.plan(session, batch, whole // sample_bytes)
+    return offline.plan(session, batch, each)
 
 
 def open_all(path: files.PathLike) -> List[engine.Engine]:
@@ -273,8 +287,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python3 -m common.stream", description=__doc__.splitlines()[0],
         epilog=f"Environment: {engine.ENVIRONMENT} JOBS=N the threads for samples (all cores); LIMIT=N takes the first "
-               "N samples; DEVICES=0,1,.. runs on these devices side by side (on the CPU they share its cores); ENGINE=ray sends them through Ray Data, on this machine or the cluster at RAY_ADDRESS "
-               "(ACTORS=N processes with the model). Run again, it goes on where it was stopped.")
+               "N samples; DEVICES=0,1,.. runs on these devices side by side (on the CPU they share its cores); "
+               "ENGINE=ray sends the samples through Ray Data, on this machine or the cluster at RAY_ADDRESS (ACTORS=N "
+               "processes with the model). Run again, it goes on where it was stopped.")
     parser.add_argument("--onnx", required=True, help="the model")
     parser.add_argument("--preprocess", required=True, metavar="COMMAND", help="the preprocess script and its "
                         "arguments, as one word; the folder it would write to is not touched")
