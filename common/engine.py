@@ -166,6 +166,7 @@ class Engine:
 class Session(Engine):
     """An ONNX file in ONNX Runtime, on the CPU or another execution provider. device: one of `PROVIDERS`.
 
+    spin: whether threads that wait for work keep their core; False where pre- and postprocessing share the cores.
     adjust: changes the `onnxruntime.SessionOptions` before the model is loaded, to measure what they do.
     Raises `UserError` when the file is missing, an `.om`, truncated or not ONNX, and when the execution provider is
     not in this onnxruntime or cannot be started.
@@ -174,26 +175,25 @@ class Session(Engine):
     backend = "onnxruntime"
 
     def __init__(self, path: files.PathLike, device: Optional[str] = None, threads: Optional[int] = None,
-                 index: int = 0, adjust: Optional[Callable[[Any], None]] = None):
+                 index: int = 0, spin: bool = True, adjust: Optional[Callable[[Any], None]] = None):
         super().__init__(path, device_name(device), threads, index)
         onnxruntime = _onnxruntime(self.device)
         self.provider, _, self._memory = PROVIDERS[self.device]
         self.version = onnxruntime.__version__
-        self._session = self._open(onnxruntime, adjust)
+        self._session = self._open(onnxruntime, spin, adjust)
         self.inputs = [_tensor(node, path) for node in self._session.get_inputs()]
         self.outputs = [_tensor(node, path) for node in self._session.get_outputs()]
 
-    def _open(self, onnxruntime: Any, adjust: Optional[Callable[[Any], None]]) -> Any:
+    def _open(self, onnxruntime: Any, spin: bool, adjust: Optional[Callable[[Any], None]]) -> Any:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         # chosen by measurement, `python3 -m common.engine_bench` (README.md, Engines): all graph optimizations, one
-        # operator after the other, memory kept between runs. Threads that spin after their work take the cores from
-        # whatever else runs, pre- and postprocessing among it
+        # operator after the other, memory kept between runs, threads that spin while they wait for the next operator
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.enable_mem_pattern = options.enable_cpu_mem_arena = True
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
         options.log_severity_level = 4 if self.device == "cpu" else 3  # why a provider did not start, is logged
         if adjust:
             adjust(options)
@@ -260,8 +260,8 @@ def _onnxruntime(device: str) -> Any:
 
 
 def open_session(path: files.PathLike, device: Optional[str] = None, threads: Optional[int] = None,
-                 index: int = 0, precision: Optional[str] = None) -> Engine:
-    """The model in the engine that `device` and `precision`, else `DEVICE` and `PRECISION`, name.
+                 index: int = 0, precision: Optional[str] = None, spin: bool = True) -> Engine:
+    """The model in the engine that `device` and `precision`, else `DEVICE` and `PRECISION`, name. spin: see `Session`.
 
     Raises `UserError` as `Session` and `openvino_engine.Session` do, and for a precision that does not fit.
     """
@@ -270,7 +270,7 @@ def open_session(path: files.PathLike, device: Optional[str] = None, threads: Op
     if device == "openvino":
         from common import openvino_engine
         return openvino_engine.Session(path, precision, threads, index)
-    return Session(path, device, threads, index)
+    return Session(path, device, threads, index, spin)
 
 
 def split(name: str) -> Tuple[str, Optional[str]]:

@@ -33,7 +33,7 @@ def _parallel(options: Any) -> None:
 
 OPTIONS: Dict[str, Callable[[Any], None]] = {  # what differs from `engine.Session`
     "basic": _level("ORT_ENABLE_BASIC"), "extended": _level("ORT_ENABLE_EXTENDED"), "parallel": _parallel,
-    "spinning": lambda options: options.add_session_config_entry("session.intra_op.allow_spinning", "1"),
+    "no-spinning": lambda options: options.add_session_config_entry("session.intra_op.allow_spinning", "0"),
     "no-pattern": lambda options: setattr(options, "enable_mem_pattern", False),
     "no-arena": lambda options: setattr(options, "enable_cpu_mem_arena", False),
 }

@@ -273,14 +273,17 @@ def plan(session: engine.Engine, batch: int, sample_bytes: int) -> offline.Plan:
 
 
 def open_all(path: files.PathLike) -> List[engine.Engine]:
-    """The model on each device of DEVICES; on the CPU they share out its cores. One, where DEVICES is not given."""
+    """The model on each device of DEVICES; on the CPU they share out its cores. One, where DEVICES is not given.
+
+    Threads that wait do not spin, which would take the cores from those that make and evaluate samples.
+    """
     text = os.environ.get("DEVICES", "").strip()
     if not text:
-        return [engine.open_session(path)]
+        return [engine.open_session(path, spin=False)]
     from common import devices
     ids = devices.parse(text)
     threads = max(1, engine.thread_count() // len(ids)) if engine.device_name() in ("cpu", "openvino") else None
-    return [engine.open_session(path, threads=threads, index=index) for index in ids]
+    return [engine.open_session(path, threads=threads, index=index, spin=False) for index in ids]
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

@@ -22,6 +22,9 @@ from common.errors import UserError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+SOON, MANY = 0.1, 16
+"""Seconds of work that are done before any process is started, where there are so many samples for each: starting them
+takes time too, and many small samples may be done by then."""
 AT_A_TIME = 0.02
 """Seconds of work that are sent to a process together, where samples take less: handing over takes time too."""
 
@@ -62,6 +65,17 @@ def ordered(task: Callable[[Item], Result], items: Sequence[Item], each: int = 0
     if jobs <= 1 or "fork" not in multiprocessing.get_all_start_methods():
         yield from map(task, items)
         return
+    if len(items) >= MANY * jobs:
+        seconds, done = 0.0, 0
+        while seconds < SOON and done < len(items):
+            begin = time.perf_counter()
+            result = task(items[done])
+            seconds += time.perf_counter() - begin
+            done += 1
+            yield result
+        items = items[done:]
+        if not items:
+            return
     global _task
     _task = task
     opencv = sys.modules.get("cv2")

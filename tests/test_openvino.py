@@ -253,10 +253,10 @@ def test_the_engines_that_make_knows_are_those_of_the_code():
 
 def test_the_bench_lets_variants_take_turns_and_prints_their_ratio(tmp_path, run):
     path = onnx_models.affine(tmp_path / "m.onnx")
-    result = run("-m", "common.engine_bench", path, "cpu/1", "cpu+spinning", "openvino-f32/1", "--rounds", 1)
+    result = run("-m", "common.engine_bench", path, "cpu/1", "cpu+no-spinning", "openvino-f32/1", "--rounds", 1)
     assert result.returncode == 0, result.stderr
     rows = result.stdout.splitlines()[1:]
-    assert [row.split()[0] for row in rows] == ["cpu/1", "cpu+spinning", "openvino-f32/1"]
+    assert [row.split()[0] for row in rows] == ["cpu/1", "cpu+no-spinning", "openvino-f32/1"]
     assert rows[0].split()[3] == rows[0].split()[6] == "1.00" and "OpenVINO" in rows[2] and "1 thread" in rows[0]
     one_line_error(run("-m", "common.engine_bench", path, "cpu+fast"), "cpu+fast: expected cpu+ one of basic")
     one_line_error(run("-m", "common.engine_bench", path, "gpu"), "gpu: expected one of cpu")

@@ -17,6 +17,23 @@ from common.errors import UserError
 from conftest import ROOT, environment, heed_ctrl_c, one_line_error
 
 
+@pytest.fixture(autouse=True)
+def processes_from_the_first_sample_on(monkeypatch):
+    monkeypatch.setattr(workers, "SOON", 0.0)
+
+
+def test_many_samples_that_are_soon_done_start_no_process_and_the_rest_of_long_ones_do(monkeypatch):
+    monkeypatch.setenv("JOBS", "2")
+    monkeypatch.setattr(workers, "SOON", 0.1)
+    assert set(workers.ordered(lambda number: os.getpid(), range(100))) == {os.getpid()}
+    found = list(workers.ordered(lambda number: (time.sleep(0.02), number, os.getpid()), range(40)))
+    assert [number for _, number, _ in found] == list(range(40))
+    here = [pid == os.getpid() for _, _, pid in found]
+    assert here[0] and not any(here[6:])  # five samples of 20 ms, and perhaps one more or fewer
+    few = list(workers.ordered(lambda number: (time.sleep(0.02), os.getpid()), range(31)))  # less than 16 for each
+    assert os.getpid() not in {pid for _, pid in few}
+
+
 @pytest.mark.parametrize("jobs", ["1", "2", "5"])
 def test_results_come_in_the_order_of_the_items_for_any_number_of_processes(jobs, monkeypatch):
     monkeypatch.setenv("JOBS", jobs)
