@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
+import common.workers  # noqa: F401  before NumPy: it tells it not to start threads of its own
 import numpy as np
 
 from common import accuracy, cityscapes, dataset, errors, evaluation, facts, files, pictures, report

@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 from unittest import mock
 
+from common import workers  # before NumPy, as IntraDA's postprocess does
 import numpy as np
 
-from common import dataset, errors, facts, files, pictures, workers
+from common import dataset, errors, facts, files, pictures
 from common.bench_steps import MODELS, Step, environment, placed, scripts
 from common.errors import UserError
 
