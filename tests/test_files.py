@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import subprocess
 import sys
 
@@ -100,6 +101,6 @@ def test_exit_status_and_message_of_a_script(body, status, text):
 
 
 def test_a_reader_that_goes_away_ends_a_script_quietly():
-    command = f"{sys.executable} -c \"{SCRIPT.format('[print(i) for i in range(10**5)]')}\" | head -n 1"
+    command = f"{shlex.quote(sys.executable)} -c \"{SCRIPT.format('[print(i) for i in range(10**5)]')}\" | head -n 1"
     result = subprocess.run(command, shell=True, capture_output=True, text=True, env=environment())
     assert result.stdout == "0\n" and result.stderr == ""
