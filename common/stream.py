@@ -220,40 +220,38 @@ def stream(pipeline: Pipeline, session: engine.Engine, batch: int, output: files
         for about, rows in batches:
             now = time.perf_counter()
             measured = {"id": time.time_ns(), "device": about.device, "cold": about.cold,
-                        "compute_ms": about.compute_ms, "share_s": (now - before) / len(rows)}
+                        "compute_ms": [about.compute_ms], "share_s": (now - before) / len(rows)}
             before = now
             for sample, row in zip(about.samples, rows):
                 journal.add(sample, {"inputs": stamps[sample], "batch": measured, "row": row})
             progress.update(len(rows))
     work.finish([journal.finished[sample]["row"] for sample in work.samples])
-    parts = [journal.finished[sample]["batch"] for sample in names]  # of each sample: the batch that it was in
-    measured = offline.record("stream", "stream", session, warm(parts), layout, len(names) * layout.batch // each,
-                              sum(part["share_s"] for part in parts), argv)
-    journal.complete(names, **{**measured, **apart(parts, measured)}, warm_up_runs=0, performance_file=None)
+    noted = [journal.finished[sample] for sample in names]
+    measured = offline.record("stream", "stream", session, warm(noted), layout, len(names) * layout.batch // each,
+                              sum(entry["batch"]["share_s"] for entry in noted), argv)
+    journal.complete(names, **{**measured, **apart(noted, measured)}, warm_up_runs=0, performance_file=None)
     print(f"stream: {len(names)} samples ({len(names) - count} were there already), nothing written in between")
 
 
-def warm(parts: Sequence[Mapping[str, Any]]) -> List[float]:
-    """Milliseconds of each batch; first runs are left out where there are others."""
-    batches = list({part["id"]: part for part in parts}.values())
-    return [one["compute_ms"] for one in batches if not one["cold"]] or [one["compute_ms"] for one in batches]
+def warm(noted: Sequence[Mapping[str, Any]]) -> List[float]:
+    """Milliseconds of each batch of these samples; first runs are left out where there are others."""
+    return offline.compute_of(offline.batches_of(noted), cold=False)
 
 
-def apart(parts: Sequence[Mapping[str, Any]], together: Mapping[str, Any]) -> Dict[str, Any]:
+def apart(noted: Sequence[Mapping[str, Any]], together: Mapping[str, Any]) -> Dict[str, Any]:
     """What a record says of several devices beside what it says of one (`together`), as `common.devices` does."""
-    ids = sorted({part["device"] for part in parts})
+    ids = sorted({entry["batch"]["device"] for entry in noted})
     if len(ids) < 2:
         return {"definitions": DEFINITIONS}
     from common import devices
     by, each = together["provenance"], []
     for index in ids:
-        own = [part for part in parts if part["device"] == index]
-        count = len(own)
+        own = [entry for entry in noted if entry["batch"]["device"] == index]
         compute = perf.summarise(warm(own))
-        each.append({"device": index, "name": by["device"], "threads": by["threads"], "sample_count": count,
+        each.append({"device": index, "name": by["device"], "threads": by["threads"], "sample_count": len(own),
                      "compute_ms": compute, "samples_per_s": 1000 * together["batch"] / compute["mean"],
                      "end_to_end_s": together["end_to_end_s"], "peak_memory_bytes": together["peak_memory_bytes"],
-                     "end_to_end_samples_per_s": count / together["end_to_end_s"]})
+                     "end_to_end_samples_per_s": len(own) / together["end_to_end_s"]})
     return {"provenance": {**by, **devices.named(each), "threads": by["threads"] * len(ids)}, "devices": each,
             "samples_per_s": sum(one["samples_per_s"] for one in each),
             "definitions": {**DEFINITIONS, **{key: devices.DEFINITIONS[key]
