@@ -13,7 +13,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 ROOT := ./
-include common/setup.mk
+include common/make/setup.mk
 PY := "$(CURDIR)/$(VENV)/bin/python"
 
 unknown := $(filter-out $(ALL_MODELS),$(MODELS))
@@ -21,17 +21,17 @@ $(if $(unknown),$(error MODELS: no model named $(unknown); there are $(ALL_MODEL
 
 .PHONY: all report readme test test-full clean distclean help $(STAGES)
 all: $(MODELS:%=%.report) ## every model the whole way, then the report: build/report.html and a summary here
-	@$(PY) -m common.page $(MODELS:%=%/build/report.json) --output build/report.html
-	@$(PY) -m common.report table $(MODELS:%=%/build/report.json)
+	@$(PY) -m common.publish.page $(MODELS:%=%/build/report.json) --output build/report.html
+	@$(PY) -m common.publish.report table $(MODELS:%=%/build/report.json)
 
 THERE := $(wildcard $(MODELS:%=%/build/report.json))
 report: $(VENV)/installed ## the same of the runs that are there
 	$(if $(THERE),,$(error no model has been run yet; make all does it))
-	@$(PY) -m common.page $(THERE) --output build/report.html
-	@$(PY) -m common.report table $(THERE)
+	@$(PY) -m common.publish.page $(THERE) --output build/report.html
+	@$(PY) -m common.publish.report table $(THERE)
 
 readme: $(MODELS:%=%.readme) ## write the results of the runs that are there into results.json and README.md
-	@$(PY) -m common.readme --overview $(ALL_MODELS)
+	@$(PY) -m common.dev.readme --overview $(ALL_MODELS)
 
 .PHONY: $(foreach stage,report readme $(STAGES),$(MODELS:%=%.$(stage)))
 $(MODELS:%=%.report): %.report: $(VENV)/installed
@@ -47,7 +47,7 @@ $(foreach stage,readme $(STAGES),$(eval $(call fan_out,$(stage))))
 # with the environment as it is: what is missing from it is what doctor is to tell
 .PHONY: doctor
 doctor: ## what `make all` finds on this machine, and what to do about what is missing
-	@status=0; $(if $(wildcard $(VENV)/installed),$(PY),$(PYTHON)) -m common.doctor --only machine || status=1; \
+	@status=0; $(if $(wildcard $(VENV)/installed),$(PY),$(PYTHON)) -m common.npu.doctor --only machine || status=1; \
 	for model in $(MODELS); do $(MAKE) --no-print-directory -s -C $$model doctor DOCTOR="--only model" || status=1; done; \
 	exit $$status
 
@@ -55,7 +55,7 @@ doctor: ## what `make all` finds on this machine, and what to do about what is m
 .PHONY: bench
 bench: $(VENV)/installed ## how fast pre- and postprocessing are: build/bench.json and a table; COUNT=n samples
 	@for model in $(MODELS); do $(MAKE) --no-print-directory -s -C $$model bench >/dev/null || exit 1; done
-	@$(PY) -m common.bench show $(MODELS:%=%/build/bench.json) --output build/bench.json
+	@$(PY) -m common.dev.bench show $(MODELS:%=%/build/bench.json) --output build/bench.json
 
 test: $(VENV)/extras ## the tests, a few minutes
 	$(PY) -m pytest -m "not full" -n 2 --dist loadfile

@@ -9,8 +9,8 @@ import math
 import torch
 from torch import nn
 
-from common import checkpoint
-from common.errors import UserError
+from common.base.errors import UserError
+from common.convert import checkpoint
 
 
 class Generator(nn.Module):
@@ -72,7 +72,7 @@ def from_upstream(ours: Generator) -> nn.Module:
 
     After CGAN.diff it takes noise and label as one input, or as two.
     """
-    from common import upstream
+    from common.convert import upstream
     theirs = upstream.load_file("CGAN.py")  # by its file: it has this module's name
     channels, side = ours.deconv[3].out_channels, 4 * ours.seed_shape[1]
     return upstream.fill(theirs.generator(ours.latent, channels, side, ours.classes), ours)

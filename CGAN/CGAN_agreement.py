@@ -14,12 +14,13 @@ import numpy as np
 
 import util
 from CGAN_postprocess import read_output
-from common import accuracy, agreement, errors, facts, files
-from common.errors import UserError
+from common.base import errors, facts, files, metrics
+from common.base.errors import UserError
+from common.judge import agreement
 
 
 def compare_pictures(found: np.ndarray, expected: np.ndarray, columns: int) -> Dict[str, Any]:
-    """The figures of `common.agreement` over every picture of two outputs, float32 [N, C, H, W] in -1..1.
+    """The figures of `common.judge.agreement` over every picture of two outputs, float32 [N, C, H, W] in -1..1.
 
     `pictures` holds those of the 8-bit pictures: the worst one's name, its PSNR in dB (None: all are equal) and SSIM,
     and over all the bytes that differ, and by how much at most.
@@ -27,21 +28,21 @@ def compare_pictures(found: np.ndarray, expected: np.ndarray, columns: int) -> D
     if found.shape != expected.shape:
         raise UserError(f"outputs of {list(found.shape)} and {list(expected.shape)} are not of one model")
     names = [f"row {index // columns + 1}, digit {index % columns}" for index in range(len(found))]
-    rows = [{"file": name, **accuracy.difference(ours, theirs)} for name, ours, theirs in zip(names, found, expected)]
+    rows = [{"file": name, **metrics.difference(ours, theirs)} for name, ours, theirs in zip(names, found, expected)]
     ours, theirs = util.to_bytes(found), util.to_bytes(expected)
-    psnr = [accuracy.psnr(one, other, 0) for one, other in zip(ours, theirs)]
+    psnr = [metrics.psnr(one, other, 0) for one, other in zip(ours, theirs)]
     worst = int(np.argmin(psnr))
     return {**agreement.summarise(rows, samples=len(rows)), "pictures": {
         "definition": "uint8 pictures; PSNR in dB, null where they are equal; SSIM after Wang et al. 2004, mean of the "
                       "channels", "worst": names[worst], "psnr": psnr[worst] if math.isfinite(psnr[worst]) else None,
-        "ssim": min(accuracy.ssim(one, other) for one, other in zip(ours, theirs)),
+        "ssim": min(metrics.ssim(one, other) for one, other in zip(ours, theirs)),
         "bytes_that_differ": int((ours != theirs).sum()), "largest_step": int(np.abs(ours.astype(int) - theirs).max())}}
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     model = facts.load(__file__)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog="Exit status 1 when a threshold of "
-                                     "common.agreement is missed; PSNR and SSIM have none.")
+                                     "common.judge.agreement is missed; PSNR and SSIM have none.")
     parser.add_argument("found", metavar="FOUND", help="result folder of the backend in question")
     parser.add_argument("expected", metavar="EXPECTED", help="result folder of PyTorch")
     parser.add_argument("--output", metavar="JSON", help="file for the figures")

@@ -8,7 +8,8 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common import errors, facts, files, gallery, pictures
+from common.base import errors, facts, files, pictures
+from common.publish import gallery
 
 TIMES = 2
 

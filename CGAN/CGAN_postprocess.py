@@ -13,13 +13,15 @@ import numpy as np
 
 import digit_classifier
 import util
-from common import dataset, errors, evaluation, facts, files, pictures, report
-from common.errors import UserError
+from common.base import errors, facts, files, pictures
+from common.base.errors import UserError
+from common.data import dataset, evaluation, result_files
+from common.judge import verdicts
 
 
 def find_output(folder: files.PathLike) -> Path:
     """The first output of the one inference whose results are in the folder."""
-    found = dataset.results(folder)
+    found = result_files.find(folder)
     if len(found) > 1:
         raise UserError(f"{folder}: holds results of {len(found)} inferences ({', '.join(sorted(found))}), expected "
                         "one; give the result folder of one run")
@@ -64,7 +66,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
     classes = model.extra["classes"]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bin_out_path", required=True, metavar="DIR", help="folder with the result .bin file "
-                        "(`python3 -m common.perf newest result` names msame's latest)")
+                        "(`python3 -m common.data.result_files newest result` names msame's latest)")
     parser.add_argument("--save_path", required=True, metavar="DIR", help="folder for result.png")
     parser.add_argument("--accuracy", metavar="JSON", help="file for the read rate, which the report takes up")
     args = parser.parse_args(argv)
@@ -86,7 +88,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
         if args.accuracy:
             values = {f"row {index // classes + 1}, digit {index % classes}, read as {digit}":
                       100.0 * (digit == index % classes) for index, digit in enumerate(read)}
-            report.write_accuracy(args.accuracy, model, value, values, {
+            verdicts.write_accuracy(args.accuracy, model, value, values, {
                 "name": f"on {classifier.about['held_out']} real MNIST digits", "value": own})
         print(f"read rate: {value:.2f} % of {len(read)} generated digits are read as the digit asked for "
               f"(of {classifier.about['held_out']} real MNIST digits the classifier reads {own:.2f} %)")

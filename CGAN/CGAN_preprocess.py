@@ -11,8 +11,9 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common import dataset, errors, facts
-from common.journal import Journal
+from common.base import errors, facts
+from common.base.journal import Journal
+from common.data import dataset
 
 
 def preprocess(seed: int, noises: int, latent: int, classes: int) -> np.ndarray:
@@ -26,7 +27,7 @@ def preprocess(seed: int, noises: int, latent: int, classes: int) -> np.ndarray:
 
 
 def fingerprint(picture: np.ndarray) -> np.ndarray:
-    """What `common.fingerprint` keeps of: the noise of the reference's seed; the picture is not used."""
+    """What `common.data.fingerprint` keeps of: the noise of the reference's seed; the picture is not used."""
     extra = facts.load(__file__).extra
     return preprocess(extra["seed"], extra["noises"], extra["latent"], extra["classes"])
 
@@ -43,7 +44,7 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
     latent, classes = extra["latent"], extra["classes"]
     if args.pth_path:
         import CGAN
-        from common import checkpoint
+        from common.convert import checkpoint
         latent = CGAN.from_state(checkpoint.load(args.pth_path), classes).latent
     settings = {"seed": args.seed, "latent": latent, "classes": classes}
 

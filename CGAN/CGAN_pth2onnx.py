@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Optional, Sequence
 
-from common import errors, facts
+from common.base import errors, facts
 
 TOLERANCE = 1e-4
 """Largest difference from PyTorch, in units of the output (-1..1)."""
@@ -19,7 +19,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parser.parse_args(argv)
 
     import CGAN
-    from common import checkpoint, export, files
+    from common.base import files
+    from common.convert import checkpoint, export
     network = CGAN.from_state(checkpoint.load(args.pth_path), model.extra["classes"])
     rows = model.extra["noises"] * network.classes
     port = export.Port(model.inputs[0].name, (rows, network.latent + network.classes))

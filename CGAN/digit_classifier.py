@@ -12,8 +12,8 @@ from typing import Any, Dict, Mapping, NamedTuple
 
 import numpy as np
 
-from common import files
-from common.errors import UserError
+from common.base import files
+from common.base.errors import UserError
 
 WEIGHTS = Path(__file__).with_name("digit_classifier.npz")
 SIDE, DIGITS = 28, 10

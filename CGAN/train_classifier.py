@@ -15,8 +15,8 @@ from typing import Optional, Sequence, Tuple
 import numpy as np
 
 import digit_classifier
-from common import errors, files
-from common.errors import UserError
+from common.base import errors, files
+from common.base.errors import UserError
 
 HELD_OUT = 1500
 EPOCHS, BATCH, RATE = 30, 50, 2e-3

@@ -6,7 +6,8 @@ import time
 from typing import Optional, Sequence
 
 import train_classifier
-from common import errors, train
+from common.base import errors
+from common.dev import train
 
 HIDDEN, WIDE, NARROW = 256, 32, 32
 CHANNELS = 3
@@ -21,6 +22,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     import torch
     from torch import nn
     from torch.nn import functional
+
     import CGAN
     pixels, digits = train_classifier.read_mnist(args.mnist)
     torch.manual_seed(args.seed)

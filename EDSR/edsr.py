@@ -11,8 +11,8 @@ from typing import Mapping, Optional
 import torch
 from torch import nn
 
-from common import checkpoint
-from common.errors import UserError
+from common.base.errors import UserError
+from common.convert import checkpoint
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 """Mean colour of DIV2K, red, green, blue, in 0..1."""
@@ -103,10 +103,12 @@ def from_upstream(ours: EDSR, **options: object) -> nn.Module:
 
     options: other values for the upstream's options, e.g. `self_ensemble=True`.
     """
-    from types import SimpleNamespace
     import io
-    from common import upstream
+    from types import SimpleNamespace
+
     from model import Model  # type: ignore[import-not-found]
+
+    from common.convert import upstream
     blocks = [block for block in ours.body if isinstance(block, ResidualBlock)]
     chosen = dict(model="EDSR", n_resblocks=len(blocks), n_feats=len(ours.head[0].weight), scale=[ours.scale],
                   n_colors=3, rgb_range=255, res_scale=blocks[0].res_scale, cpu=True, self_ensemble=False, chop=False,

@@ -9,7 +9,8 @@ from typing import Optional, Sequence
 import numpy as np
 
 import edsr_postprocess
-from common import errors, facts, files, gallery, pictures
+from common.base import errors, facts, files, pictures
+from common.publish import gallery
 
 PIECE, TIMES = 48, 5
 """Side of the piece in high-resolution pixels, and how many times it is magnified."""

@@ -13,8 +13,10 @@ from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common import accuracy, dataset, errors, evaluation, facts, files, pictures, report
-from common.errors import UserError
+from common.base import errors, facts, files, metrics, pictures, settings
+from common.base.errors import UserError
+from common.data import dataset, evaluation, result_files
+from common.judge import verdicts
 
 
 def crop(output: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -24,7 +26,7 @@ def crop(output: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def score(output: np.ndarray, truth: np.ndarray, scale: int, shave: int) -> float:
     """PSNR in dB; output: float [H, W, 3] in 0..255, truth: uint8 [H, W, 3], RGB both. Shaves scale + shave pixels."""
-    return accuracy.psnr(output, truth, scale + shave)
+    return metrics.psnr(output, truth, scale + shave)
 
 
 def to_uint8(output: np.ndarray) -> np.ndarray:
@@ -59,7 +61,7 @@ def pair(stems: Sequence[str], truths: Dict[str, Path], scale: int, folder: str)
             raise UserError(f"{folder}: no high-resolution picture for {stem}, expected {stem}.png "
                             f"or {re.sub(rf'x{scale}$', '', stem)}.png")
     left = sorted(set(truths.values()) - set(pairs.values()))
-    if left and pictures.limit() is None:
+    if left and settings.limit() is None:
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""
         raise UserError(f"{left[0]}{more}: high-resolution picture without a result; "
                         "preprocess and inference must cover every picture of HR, or set LIMIT=N")
@@ -93,10 +95,10 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
     parser.add_argument("--json", default="result.json", help="file for the figures (default: %(default)s)")
     args = parser.parse_args(argv)
 
-    results = dataset.results(args.res) if samples is None else {}
+    results = result_files.find(args.res) if samples is None else {}
     if args.prep and samples is None:
-        dataset.check_pairs((record["id"] for record in dataset.read_manifest(args.prep)), results, args.res)
-    stems = sorted(results if samples is None else samples)[:pictures.limit()]
+        result_files.check_pairs((record["id"] for record in dataset.read_manifest(args.prep)), results, args.res)
+    stems = sorted(results if samples is None else samples)[:settings.limit()]
     truths = {path.stem: path for path in pictures.find(args.HR, "high-resolution pictures")}
     low = {path.stem: path for path in pictures.find(args.LR, "low-resolution pictures")} if args.LR else {}
     missing = sorted(set(stems) - set(low)) if args.LR else []
@@ -130,7 +132,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
             baseline = {"name": "bicubic", "value": float(np.mean([row["bicubic"] for row in rows]))}
             beside = f" (bicubic {baseline['value']:.4f} dB)"
         if args.accuracy:
-            report.write_accuracy(args.accuracy, model, mean, {row["file"]: row["psnr"] for row in rows}, baseline)
+            verdicts.write_accuracy(args.accuracy, model, mean, {row["file"]: row["psnr"] for row in rows}, baseline)
         print(f"PSNR over {len(rows)} images: {mean:.4f} dB{beside}")
 
     return evaluation.Evaluation(

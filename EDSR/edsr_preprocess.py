@@ -8,8 +8,9 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common import dataset, errors, facts, files, pictures
-from common.errors import UserError
+from common.base import errors, facts, files, pictures, settings
+from common.base.errors import UserError
+from common.data import dataset
 
 
 def preprocess(image: np.ndarray, size: int) -> np.ndarray:
@@ -27,7 +28,7 @@ def preprocess(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def fingerprint(picture: np.ndarray) -> np.ndarray:
-    """What `common.fingerprint` keeps of: uint8 [H, W, 3] RGB to the network's input of a few more pixels a side."""
+    """What `common.data.fingerprint` keeps of: uint8 [H, W, 3] RGB to the network's input of a few more pixels a side."""
     return preprocess(picture, max(picture.shape[:2]) + 8)
 
 
@@ -38,7 +39,7 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
                                      epilog="LIMIT=N in the environment takes the first N pictures.")
     parser.add_argument("-s", "--src", required=True, metavar="LR", help="folder with the low-resolution pictures")
     parser.add_argument("-d", "--dst", required=True, metavar="DST", help="folder to write to")
-    parser.add_argument("--size", type=dataset.positive, default=default, help="side to pad to (default: %(default)s)")
+    parser.add_argument("--size", type=settings.positive, default=default, help="side to pad to (default: %(default)s)")
     parser.add_argument("--save_img", action="store_true", help="also write the padded pictures to DST/png")
     args = parser.parse_args(argv)
     dst = Path(args.dst)
@@ -56,7 +57,7 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
         return tensor, {"name": path.name, "width": width, "height": height,
                         "pad_x": args.size - width, "pad_y": args.size - height}
 
-    paths = pictures.find(args.src, "low-resolution pictures", count=pictures.limit())
+    paths = pictures.find(args.src, "low-resolution pictures", count=settings.limit())
     return dataset.Preprocessing([(path.stem, [path]) for path in paths], dst, make,
                                  {"size": args.size, "save_img": args.save_img}, sample_bytes=12 * args.size ** 2)
 

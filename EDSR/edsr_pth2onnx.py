@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Optional, Sequence
 
-from common import errors, facts
-from common.dataset import positive
+from common.base import errors, facts
+from common.base.settings import positive
 
 TOLERANCE = 1e-3
 """Largest difference from PyTorch in 0..255 units."""
@@ -25,7 +25,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parser.parse_args(argv)
 
     import edsr
-    from common import checkpoint, export, files
+    from common.base import files
+    from common.convert import checkpoint, export
     # a file under the published name must be the published file
     published = model.weights if Path(args.pth).name == model.weights["file"] else {}
     state = checkpoint.load(args.pth, sha256=published.get("sha256"), size=published.get("bytes"))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Optional, Sequence
 
-from common import errors, pictures
+from common.base import errors, pictures, settings
 
 
 def max_side(folder: str) -> int:
     """The longest side in pixels among the pictures that preprocess would take (LIMIT of the environment holds)."""
-    return max(max(pictures.read_size(path)) for path in pictures.find(folder, count=pictures.limit()))
+    return max(max(pictures.read_size(path)) for path in pictures.find(folder, count=settings.limit()))
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Optional, Sequence
 
-from common import errors, files
+from common.base import errors, files
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

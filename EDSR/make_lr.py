@@ -11,7 +11,7 @@ from typing import Optional, Sequence
 
 import numpy as np
 
-from common import errors, pictures
+from common.base import errors, pictures, settings
 
 
 def shrink(image: np.ndarray, scale: int) -> np.ndarray:
@@ -28,7 +28,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("lr", metavar="LR", help="folder to write to")
     parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=2, help="default: %(default)s")
     args = parser.parse_args(argv)
-    paths = pictures.find(args.hr, "high-resolution pictures", count=pictures.limit())
+    paths = pictures.find(args.hr, "high-resolution pictures", count=settings.limit())
     for path in paths:
         target = Path(args.lr) / f"{path.stem}x{args.scale}.png"
         pictures.write_rgb(target, shrink(pictures.read_rgb(path), args.scale))

@@ -11,8 +11,9 @@ from typing import List, Optional, Sequence, Tuple
 import numpy as np
 
 import make_lr
-from common import errors, pictures, train
-from common.demo import pictures as drawing
+from common.base import errors, pictures
+from common.data.demo import pictures as drawing
+from common.dev import train
 
 SCALE = 2
 DRAWN, DRAWN_SEED = 150, 1000
@@ -31,6 +32,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parser.parse_args(argv)
     import torch
     from torch.nn import functional
+
     import edsr
     torch.manual_seed(args.seed)
     generator = np.random.default_rng(args.seed)

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from common import checkpoint
-from common.errors import UserError
+from common.base.errors import UserError
+from common.convert import checkpoint
 
 EXPANSION = 4  # a residual block puts out this many times its inner width
 BLOCKS = (3, 4, 23, 3)  # ResNet-101
@@ -132,7 +132,8 @@ def from_upstream(ours: DeepLabV2) -> nn.Module:
 
     It gives (auxiliary, main); after intrada.diff, the main output alone while it is exported. Its widths are fixed.
     """
-    from common import upstream
     from advent.model.deeplabv2 import get_deeplab_v2  # type: ignore[import-not-found]
+
+    from common.convert import upstream
     classes = ours.layer6.conv2d_list[0].out_channels
     return upstream.fill(get_deeplab_v2(classes, hasattr(ours, "layer5")), ours)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Optional, Sequence
 
-from common import dataset, errors
+from common.base import errors
+from common.data import dataset
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How well two backends agree: the share of pixels that get the same class, beside common.agreement's figures.
+"""How well two backends agree: the share of pixels that get the same class, beside common.judge.agreement's figures.
 
 FOUND and EXPECTED are folders of result .bin files; EXPECTED is PyTorch's.
 """
@@ -8,14 +8,16 @@ from __future__ import annotations
 import argparse
 from typing import Dict, Optional, Sequence
 
-from common import agreement, cityscapes, dataset, errors, facts, files
+from common.base import errors, facts, files
+from common.data import cityscapes, dataset, result_files
+from common.judge import agreement
 from intrada_postprocess import main_outputs, segment
 
 
 def equal_classes(found: files.PathLike, expected: files.PathLike, shape: Sequence[int]) -> Dict[str, float]:
     """The per cent of 2048x1024 pixels with the same class, by sample. shape: of one sample's output."""
     ours, theirs = main_outputs(found), main_outputs(expected)
-    dataset.check_pairs(theirs, ours, found)
+    result_files.check_pairs(theirs, ours, found)
     size = cityscapes.HEIGHT, cityscapes.WIDTH
     return {stem: float(100 * (segment(dataset.read_bin(ours[stem], shape)[0], *size)
                                == segment(dataset.read_bin(theirs[stem], shape)[0], *size)).mean())
@@ -25,7 +27,7 @@ def equal_classes(found: files.PathLike, expected: files.PathLike, shape: Sequen
 def main(argv: Optional[Sequence[str]] = None) -> int:
     model = facts.load(__file__)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog="Exit status 1 when a threshold of "
-                                     "common.agreement is missed; the share of equal classes has none.")
+                                     "common.judge.agreement is missed; the share of equal classes has none.")
     parser.add_argument("found", metavar="FOUND", help="folder with the result files of the backend in question")
     parser.add_argument("expected", metavar="EXPECTED", help="folder with PyTorch's result files")
     parser.add_argument("--output", metavar="JSON", help="file for the figures")

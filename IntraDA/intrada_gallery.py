@@ -8,7 +8,9 @@ from typing import Optional, Sequence
 
 import numpy as np
 
-from common import cityscapes, errors, files, gallery, pictures
+from common.base import errors, files, pictures
+from common.data import cityscapes
+from common.publish import gallery
 from intrada_postprocess import find_labels
 
 

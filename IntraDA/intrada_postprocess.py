@@ -9,11 +9,13 @@ import argparse
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-import common.workers  # noqa: F401  before NumPy: it tells it not to start threads of its own
 import numpy as np
 
-from common import accuracy, cityscapes, dataset, errors, evaluation, facts, files, pictures, report
-from common.errors import UserError
+import common.base.workers  # noqa: F401  before NumPy: it tells it not to start threads of its own
+from common.base import errors, facts, files, metrics, pictures, settings
+from common.base.errors import UserError
+from common.data import cityscapes, dataset, evaluation, result_files
+from common.judge import verdicts
 
 STRIP, COLUMNS = 16, 128
 """Rows enlarged at a time: 19 scores of a whole picture would be 159 MB, those of a strip stay in the cache. Columns at
@@ -71,12 +73,12 @@ def score(scores: np.ndarray, truth: np.ndarray) -> Tuple[np.ndarray, np.ndarray
     scores: float32 [19, h, w]. truth: uint8 [H, W], train ids, 255 is not counted. Classes: uint8 [H, W], train ids.
     """
     classes = segment(scores, *truth.shape)
-    return accuracy.confusion(truth, classes, len(cityscapes.CLASSES)), classes
+    return metrics.confusion(truth, classes, len(cityscapes.CLASSES)), classes
 
 
 def mean_iou(histogram: np.ndarray) -> float:
     """mIoU in per cent: the mean over the classes that truth or result has. The histogram must not be empty."""
-    return float(100 * np.nanmean(accuracy.iou_per_class(histogram)))
+    return float(100 * np.nanmean(metrics.iou_per_class(histogram)))
 
 
 def main_outputs(folder: files.PathLike) -> Dict[str, Path]:
@@ -86,7 +88,7 @@ def main_outputs(folder: files.PathLike) -> Dict[str, Path]:
     benchmark `<stem>_2.bin`, ais_bench `<stem>_1.bin`, msame `<stem>_output_1.bin`. Raises `UserError` for more than
     two, and when samples differ in the number of outputs.
     """
-    found = dataset.results(folder)
+    found = result_files.find(folder)
     numbers = {stem: sorted(outputs) for stem, outputs in found.items()}
     first = next(iter(numbers.values()))
     for stem, own in numbers.items():
@@ -106,7 +108,7 @@ def find_labels(folder: files.PathLike) -> Dict[str, Path]:
 
 def summary(histogram: np.ndarray, images: int) -> Dict[str, Any]:
     """What result.json holds. IoU of a class that neither truth nor result has is null."""
-    values = accuracy.iou_per_class(histogram)
+    values = metrics.iou_per_class(histogram)
     return {"mIoU_percent": mean_iou(histogram), "images": images,
             "pixel_accuracy_percent": float(100 * np.trace(histogram) / histogram.sum()),
             "classes": [{"train_id": train_id, "name": entry.name,
@@ -137,9 +139,9 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
 
     found, labels = {} if samples is not None else main_outputs(args.result), find_labels(args.cityscapes)
     wanted = list(samples) if samples is not None else evaluation.expected(args.prep, lambda: list(labels))
-    taken = wanted[:pictures.limit()]
+    taken = wanted[:settings.limit()]
     if samples is None:
-        dataset.check_pairs(taken, set(found) - set(wanted[len(taken):]), args.result)
+        result_files.check_pairs(taken, set(found) - set(wanted[len(taken):]), args.result)
     missing = [stem for stem in taken if stem not in labels]
     if missing:
         raise UserError(f"{args.cityscapes}: no labels for {missing[0]}, expected "
@@ -163,7 +165,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
         result = summary(np.sum(list(histograms.values()), axis=0), len(rows))
         files.write_json(Path(args.out) / "result.json", result)
         if args.accuracy:
-            report.write_accuracy(args.accuracy, model, result["mIoU_percent"],
+            verdicts.write_accuracy(args.accuracy, model, result["mIoU_percent"],
                                   {stem: mean_iou(histogram) for stem, histogram in histograms.items()})
         print("\n".join(table(result["classes"])))
         print(f"mIoU over {len(rows)} images: {result['mIoU_percent']:.3f} % "

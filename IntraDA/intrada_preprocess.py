@@ -8,8 +8,9 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common import cityscapes, dataset, errors, facts, pictures
-from common.errors import UserError
+from common.base import errors, facts, pictures, settings
+from common.base.errors import UserError
+from common.data import cityscapes, dataset
 
 
 def preprocess(image: np.ndarray, size: Tuple[int, int], mean_bgr: Sequence[float]) -> np.ndarray:
@@ -24,7 +25,7 @@ def preprocess(image: np.ndarray, size: Tuple[int, int], mean_bgr: Sequence[floa
 
 
 def fingerprint(picture: np.ndarray) -> np.ndarray:
-    """What `common.fingerprint` keeps of: uint8 [H, W, 3] RGB to the network's input."""
+    """What `common.data.fingerprint` keeps of: uint8 [H, W, 3] RGB to the network's input."""
     extra = facts.load(__file__).extra
     return preprocess(picture, (extra["width"], extra["height"]), extra["mean_bgr"])
 
@@ -46,7 +47,7 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
         return preprocess(image, size, model.extra["mean_bgr"]), {"width": image.shape[1], "height": image.shape[0]}
 
     photos = cityscapes.frames(cityscapes.root(args.cityscapes), "leftImg8bit", cityscapes.IMAGE,
-                               count=pictures.limit())
+                               count=settings.limit())
     return dataset.Preprocessing([(path.stem, [path]) for path in photos.values()], args.out, make,
                                  {"size": size, "mean_bgr": model.extra["mean_bgr"]},
                                  sample_bytes=12 * size[0] * size[1], bins=".")  # into OUT itself

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Optional, Sequence
 
-from common import errors, facts
+from common.base import errors, facts
 
 TOLERANCE = 2e-5
 """Largest difference from PyTorch, as a share of the largest score: scores grow with the weights, without a bound."""
@@ -18,9 +18,11 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("onnx", metavar="ONNX", help="ONNX file to write")
     args = parser.parse_args(argv)
 
-    import deeplabv2
     import torch
-    from common import checkpoint, export, files
+
+    import deeplabv2
+    from common.base import files
+    from common.convert import checkpoint, export
     network = deeplabv2.from_state(checkpoint.load(args.pth))
     entry = model.inputs[0]
     low, high = entry.range or (0.0, 1.0)

@@ -14,8 +14,9 @@ import shutil
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
-from common import cityscapes, errors, files
-from common.errors import UserError
+from common.base import errors, files
+from common.base.errors import UserError
+from common.data import cityscapes
 
 SPLITS = {"train": "val", "test": "test"}
 """Where the files of a part go. The few training photos at hand are to be evaluated: hence val."""

@@ -11,8 +11,10 @@ from typing import List, Optional, Sequence, Tuple
 import numpy as np
 
 import intrada_preprocess
-from common import cityscapes, errors, facts, pictures, train
-from common.demo import streets
+from common.base import errors, facts, pictures
+from common.data import cityscapes
+from common.data.demo import streets
+from common.dev import train
 
 BLOCKS, WIDTHS = (2, 2, 4, 2), (32, 32, 48, 64, 96)
 BATCH, RATE = 4, 3e-3
@@ -28,6 +30,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parser.parse_args(argv)
     import torch
     from torch.nn import functional
+
     import deeplabv2
     torch.manual_seed(args.seed)
     generator = np.random.default_rng(args.seed)

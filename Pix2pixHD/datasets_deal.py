@@ -10,9 +10,10 @@ import shutil
 from pathlib import Path
 from typing import List, Optional, Sequence
 
-from common import cityscapes, errors, files, pictures
-from common.errors import UserError
-from common.journal import stamp
+from common.base import errors, files, settings
+from common.base.errors import UserError
+from common.base.journal import stamp
+from common.data import cityscapes
 
 
 def copy(paths: Sequence[Path], folder: Path) -> None:
@@ -40,7 +41,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         if alone:
             more = f" and {len(alone) - 1} more" if len(alone) > 1 else ""
             raise UserError(f"{have[alone[0]]}{more}: expected {alone[0]}_{ending}.png beside it, found none")
-    names: List[str] = sorted(labels)[:pictures.limit()]
+    names: List[str] = sorted(labels)[:settings.limit()]
     copy([instances[name] for name in names], Path(args.instances))
     copy([labels[name] for name in names], Path(args.labels))
     print(f"{len(names)} instance maps in {args.instances}, {len(names)} label maps in {args.labels}")

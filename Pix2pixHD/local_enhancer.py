@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from common import checkpoint
+from common.convert import checkpoint
 
 
 class _Reflect(torch.autograd.Function):
@@ -187,9 +187,10 @@ def from_upstream(ours: nn.Module) -> nn.Module:
 
     Of `FromLabels` it is the generator inside that is the upstream's.
     """
-    from common import upstream
-    from common.errors import UserError
     from models.networks import define_G  # type: ignore[import-not-found]
+
+    from common.base.errors import UserError
+    from common.convert import upstream
     if isinstance(ours, FromLabels):
         return FromLabels(from_upstream(ours.network)).eval()
     if any(isinstance(module, SlicePad) for module in ours.modules()):

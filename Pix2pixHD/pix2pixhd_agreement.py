@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How well the pictures of two backends agree: PSNR and SSIM of each, beside common.agreement's figures.
+"""How well the pictures of two backends agree: PSNR and SSIM of each, beside common.judge.agreement's figures.
 
 There is no true picture for a label map, so this stands in place of accuracy. FOUND and EXPECTED are folders of result
 .bin files; EXPECTED is PyTorch's.
@@ -13,22 +13,24 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common import accuracy, agreement, cityscapes, dataset, errors, files
+from common.base import errors, files, metrics, settings
+from common.data import cityscapes, result_files
+from common.judge import agreement
 from pix2pixhd_postprocess import read_picture
 
 
 def score(found: np.ndarray, expected: np.ndarray) -> Dict[str, Any]:
     """PSNR in dB (None for equal pictures, where it is infinite) and SSIM of two pictures, uint8 [H, W, 3] RGB."""
-    value = accuracy.psnr(found, expected, 0)
-    return {"psnr": value if math.isfinite(value) else None, "ssim": accuracy.ssim(found, expected),
+    value = metrics.psnr(found, expected, 0)
+    return {"psnr": value if math.isfinite(value) else None, "ssim": metrics.ssim(found, expected),
             "pixels_that_differ": int((found != expected).any(2).sum()),
             "largest_step": int(np.abs(found.astype(int) - expected).max())}
 
 
 def compare_pictures(found: files.PathLike, expected: files.PathLike, size: Tuple[int, int]) -> List[Dict[str, Any]]:
     """The scores of every sample, the lowest PSNR first. size: width and height in pixels."""
-    ours, theirs = dataset.results(found), dataset.results(expected)
-    dataset.check_pairs(theirs, ours, found)
+    ours, theirs = result_files.find(found), result_files.find(expected)
+    result_files.check_pairs(theirs, ours, found)
     rows = [{"sample": stem, **score(read_picture(min(ours[stem].items())[1], size),
                                      read_picture(min(theirs[stem].items())[1], size))} for stem in sorted(theirs)]
     return sorted(rows, key=lambda row: (row["psnr"] is None, row["psnr"]))
@@ -40,11 +42,11 @@ def in_db(psnr: Optional[float]) -> str:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog="Exit status 1 when a threshold of "
-                                     "common.agreement is missed; PSNR and SSIM have none.")
+                                     "common.judge.agreement is missed; PSNR and SSIM have none.")
     parser.add_argument("found", metavar="FOUND", help="folder with the result files of the backend in question")
     parser.add_argument("expected", metavar="EXPECTED", help="folder with PyTorch's result files")
     parser.add_argument("--output", metavar="JSON", help="file for the figures")
-    parser.add_argument("--size", type=dataset.width_height, help=argparse.SUPPRESS,
+    parser.add_argument("--size", type=settings.width_height, help=argparse.SUPPRESS,
                         default=(cityscapes.WIDTH, cityscapes.HEIGHT))
     args = parser.parse_args(argv)
     rows = compare_pictures(args.found, args.expected, args.size)

@@ -11,7 +11,9 @@ from typing import List, Optional, Sequence
 
 import numpy as np
 
-from common import cityscapes, dataset, errors, files, gallery, pictures
+from common.base import errors, files, pictures, settings
+from common.data import cityscapes, result_files
+from common.publish import gallery
 from pix2pixhd_postprocess import find_photos, read_picture
 
 
@@ -35,13 +37,13 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
                         help="leftImg8bit, with the photo of every scene; needs --accuracy")
     parser.add_argument("--accuracy", metavar="JSON", help="what pix2pixhd_postprocess.py left")
     parser.add_argument("--output", default=".", metavar="DIR", help="folder for gallery.json (default: here)")
-    parser.add_argument("--size", type=dataset.width_height, help=argparse.SUPPRESS,
+    parser.add_argument("--size", type=settings.width_height, help=argparse.SUPPRESS,
                         default=(cityscapes.WIDTH, cityscapes.HEIGHT))
     args = parser.parse_args(argv)
     if bool(args.photos) != bool(args.accuracy):
         parser.error("--photos and --accuracy go together")
     photos = find_photos(args.photos) if args.photos else {}
-    found, rows = dataset.results(args.result), []
+    found, rows = result_files.find(args.result), []
     listed = files.read_json(args.accuracy)["rows"] if photos else files.read_json(args.agreement)["pictures"]["rows"]
     for entry in gallery.pick(listed):
         stem = entry["sample"]

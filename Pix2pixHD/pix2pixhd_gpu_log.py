@@ -9,8 +9,9 @@ import argparse
 import re
 from typing import List, Optional, Sequence, Tuple
 
-from common import errors, files, perf
-from common.errors import UserError
+from common.base import errors, files
+from common.base.errors import UserError
+from common.engines import timing
 
 PICTURE = re.compile(r"process image\.\.\. (.*)")
 SECONDS = re.compile(r"本次生成图像耗时([0-9.]+(?:[eE][-+]?[0-9]+)?)s")  # "this image took ...s"
@@ -43,7 +44,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     times = [seconds for _, seconds in read(args.log)[1:]]
     if min(times) <= 0:
         raise UserError(f"{args.log}: an image took {min(times)} s, expected more than 0")
-    figures = perf.summarise(times)
+    figures = timing.summarise(times)
     if args.json:
         files.write_json(args.json, {"definition": "seconds an image, PyTorch's online inference on the GPU, batch 1, "
                                      "the first image left out", **figures, "images_per_s": 1 / figures["mean"]})

@@ -13,8 +13,10 @@ from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common import accuracy, cityscapes, dataset, errors, evaluation, facts, files, pictures, report
-from common.errors import UserError
+from common.base import errors, facts, files, metrics, pictures, settings
+from common.base.errors import UserError
+from common.data import cityscapes, dataset, evaluation, result_files
+from common.judge import verdicts
 
 STRIP = 64
 """Rows at a time: what is computed of them stays in the cache."""
@@ -57,7 +59,7 @@ def score(picture: np.ndarray, path: Path) -> float:
     photo = pictures.read_rgb(path)
     if photo.shape != picture.shape:
         raise UserError(f"{path}: {photo.shape[1]}x{photo.shape[0]}, expected {picture.shape[1]}x{picture.shape[0]}")
-    return accuracy.ssim(picture, photo)
+    return metrics.ssim(picture, photo)
 
 
 def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] = None) -> evaluation.Evaluation:
@@ -70,17 +72,17 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
     parser.add_argument("--json", help="file that lists the pictures with the SHA-256 of their pixels before JPEG")
     parser.add_argument("--photos", metavar="FOLDER", help="leftImg8bit, with the photo of every scene")
     parser.add_argument("--accuracy", metavar="JSON", help="file for the report's figures; needs --photos")
-    parser.add_argument("--size", type=dataset.width_height, help=argparse.SUPPRESS,
+    parser.add_argument("--size", type=settings.width_height, help=argparse.SUPPRESS,
                         default=(cityscapes.WIDTH, cityscapes.HEIGHT))
     args = parser.parse_args(argv)
     if args.accuracy and not args.photos:
         parser.error("--accuracy needs --photos")
 
-    results = dataset.results(args.result) if samples is None else {}
+    results = result_files.find(args.result) if samples is None else {}
     if args.prep and samples is None:
-        dataset.check_pairs((record["id"] for record in dataset.read_manifest(args.prep)), results, args.result)
+        result_files.check_pairs((record["id"] for record in dataset.read_manifest(args.prep)), results, args.result)
     photos = find_photos(args.photos) if args.photos else {}
-    stems = sorted(results if samples is None else samples)[:pictures.limit()]
+    stems = sorted(results if samples is None else samples)[:settings.limit()]
     if photos:
         alone = next((stem for stem in stems if stem not in photos), None)
         if alone is not None:
@@ -109,7 +111,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
             mean = float(np.mean(list(values.values())))
             print(f"mean SSIM with the scenes' photos: {mean:.4f}")
             if args.accuracy:
-                report.write_accuracy(args.accuracy, facts.load(__file__), mean, values)
+                verdicts.write_accuracy(args.accuracy, facts.load(__file__), mean, values)
 
     return evaluation.Evaluation(
         stems, lambda stem: min(results[stem].items())[1], lambda path: read_output(path, args.size), one, finish,

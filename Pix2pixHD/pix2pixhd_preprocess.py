@@ -12,8 +12,9 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common import cityscapes, dataset, errors, files, pictures
-from common.errors import UserError
+from common.base import errors, files, pictures, settings
+from common.base.errors import UserError
+from common.data import cityscapes, dataset
 
 
 def edges(instances: np.ndarray) -> np.ndarray:
@@ -84,7 +85,7 @@ def pair(root: Path) -> List[Tuple[str, List[Path]]]:
 
 
 def fingerprint(picture: np.ndarray) -> np.ndarray:
-    """What `common.fingerprint` keeps of: the one-hot input of label ids and instances that are made of the picture."""
+    """What `common.data.fingerprint` keeps of: the one-hot input of label ids and instances that are made of the picture."""
     return one_hot(picture[..., 0] % cityscapes.LABELS, edges(picture[..., 1] // 24))
 
 
@@ -96,7 +97,7 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
     parser.add_argument("out", metavar="OUT", help="folder to write to")
     parser.add_argument("--input", choices=sorted(FORMS, reverse=True), default="onehot", dest="form",
                         help="what the model was exported for: onehot (302 MB a sample) or labels (4.2 MB)")
-    parser.add_argument("--size", type=dataset.width_height, help=argparse.SUPPRESS,
+    parser.add_argument("--size", type=settings.width_height, help=argparse.SUPPRESS,
                         default=(cityscapes.WIDTH, cityscapes.HEIGHT))
     args = parser.parse_args(argv)
 
@@ -104,7 +105,7 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
         labels, instances = read(path, other, args.size)
         return FORMS[args.form](labels, edges(instances)), {"width": args.size[0], "height": args.size[1]}
 
-    samples = pair(Path(args.cityscapes))[:pictures.limit()]
+    samples = pair(Path(args.cityscapes))[:settings.limit()]
     each = sample_bytes(args.form, *args.size)
     small = sample_bytes("labels", *args.size)
     advice = ""

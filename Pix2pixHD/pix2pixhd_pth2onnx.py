@@ -6,9 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Optional, Sequence
 
-from common import cityscapes, errors, facts, files
-from common.dataset import width_height
-from common.errors import UserError
+from common.base import errors, facts, files
+from common.base.errors import UserError
+from common.base.settings import width_height
+from common.data import cityscapes
 
 TOLERANCE = 1e-3
 """Largest difference from PyTorch in the output's -1..1; one level of the 8-bit picture is 2/255 = 7.8e-3."""
@@ -36,8 +37,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     files.existing_file(path, "a checkpoint")
 
     import numpy as np
+
     import local_enhancer
-    from common import checkpoint, export
+    from common.convert import checkpoint, export
     network = local_enhancer.from_state(checkpoint.load(path), {"pad": "native", "slice": "slice"}[args.reflect_pad])
     width, height = args.size
     labels = cityscapes.LABELS

@@ -9,8 +9,10 @@ import time
 from typing import List, Optional, Sequence
 
 import pix2pixhd_preprocess as preparation
-from common import cityscapes, errors, pictures, train
-from common.demo import streets
+from common.base import errors, pictures
+from common.data import cityscapes
+from common.data.demo import streets
+from common.dev import train
 
 NGF, DOWNSAMPLINGS, GLOBAL_BLOCKS, LOCAL_BLOCKS = 8, 3, 4, 2
 RATE, DISCRIMINATOR_RATE = 2e-3, 4e-4
@@ -29,6 +31,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     import torch
     from torch import nn
     from torch.nn import functional
+
     import local_enhancer
     torch.manual_seed(args.seed)
     generator = np.random.default_rng(args.seed)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from common import checkpoint
+from common.convert import checkpoint
 
 FILTERS = (32, 64, 128, 256, 512)
 
@@ -106,7 +106,8 @@ def from_upstream(ours: NestedUNet) -> nn.Module:
 
     With deep supervision it gives a list, whose last is our output. Its widths are fixed.
     """
-    from common import upstream
     from archs import NestedUNet as Theirs  # type: ignore[import-not-found]
+
+    from common.convert import upstream
     classes, channels = getattr(ours, ours.head).out_channels, ours.conv0_0.conv1.in_channels
     return upstream.fill(Theirs(classes, channels, ours.head != "final"), ours)

@@ -10,7 +10,9 @@ import numpy as np
 
 import postprocess_nested_unet
 import preprocess_nested_unet
-from common import dataset, errors, facts, files, gallery, pictures
+from common.base import errors, facts, files, pictures
+from common.data import dataset
+from common.publish import gallery
 
 TIMES = 3
 BOTH, ADDED, MISSED = (46, 160, 67), (216, 48, 48), (58, 110, 230)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Optional, Sequence
 
-from common import errors, facts
+from common.base import errors, facts
 
 TOLERANCE = 1e-3
 """Largest difference from PyTorch in a logit."""
@@ -20,7 +20,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parser.parse_args(argv)
 
     import nested_unet
-    from common import checkpoint, export, files
+    from common.base import files
+    from common.convert import checkpoint, export
     network = nested_unet.from_state(checkpoint.load(args.pth))
     entry = model.inputs[0]
     channels = network.conv0_0.conv1.in_channels

@@ -10,8 +10,10 @@ from typing import Dict, Optional, Sequence
 import numpy as np
 
 import preprocess_nested_unet
-from common import accuracy, dataset, errors, evaluation, facts, pictures, report
-from common.errors import UserError
+from common.base import errors, facts, metrics, settings
+from common.base.errors import UserError
+from common.data import dataset, evaluation, result_files
+from common.judge import verdicts
 
 
 def score(output: np.ndarray, truth: np.ndarray) -> float:
@@ -20,7 +22,7 @@ def score(output: np.ndarray, truth: np.ndarray) -> float:
     Predicted where sigmoid(logit) > 0.5, which is logit > 0. (Older scripts of this model compare the logit itself with
     0.5; that asks for sigmoid > 0.622.)
     """
-    return accuracy.iou(output[0, 0], truth / 255)
+    return metrics.iou(output[0, 0], truth / 255)
 
 
 def results(place: str) -> Dict[str, Path]:
@@ -31,12 +33,12 @@ def results(place: str) -> Dict[str, Path]:
     """
     path = Path(place)
     if path.is_dir():
-        found = dataset.results(path)
+        found = result_files.find(path)
         if all(re.fullmatch(r"input\d+|sample_id_\d+", stem) for stem in found):
-            raise UserError(f"{path}: its files are only numbered and {dataset.OLD_SUMMARY}, which tells the images, "
+            raise UserError(f"{path}: its files are only numbered and {result_files.OLD_SUMMARY}, which tells the images, "
                             "is not there; run the inference again, or give the folder with it")
     elif path.is_file():
-        found = dataset.from_summary(path)
+        found = result_files.from_summary(path)
     else:
         raise UserError(f"{place}: no such file or folder; expected ais_infer's summary (.json) or a folder of results")
     return {sample: min(outputs.items())[1] for sample, outputs in found.items()}
@@ -69,8 +71,8 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
     if samples is None:
         found = results(args.results)
         ids = evaluation.expected(args.prep, lambda: preprocess_nested_unet.read_ids(args.val_ids))
-        taken = ids[:pictures.limit()]
-        dataset.check_pairs(taken, set(found) - set(ids[len(taken):]), args.results)
+        taken = ids[:settings.limit()]
+        result_files.check_pairs(taken, set(found) - set(ids[len(taken):]), args.results)
     else:
         taken = list(samples)
     masks = dict(zip(taken, preprocess_nested_unet.find(args.masks, taken, "mask")))
@@ -85,7 +87,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
             print(f"{sample}: {value:.4f}")
         mean = float(np.mean(list(values.values())))
         if args.accuracy:
-            report.write_accuracy(args.accuracy, model, mean, values)
+            verdicts.write_accuracy(args.accuracy, model, mean, values)
         print(f"IoU over {len(rows)} images: {mean:.4f}")
 
     return evaluation.Evaluation(taken, lambda sample: found[sample], lambda path: dataset.read_bin(path, shape), one,

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 import preprocess_nested_unet
-from common import errors, facts, files, pictures
-from common.errors import UserError
-from common.journal import Journal, stamp
+from common.base import errors, facts, files, pictures, settings
+from common.base.errors import UserError
+from common.base.journal import Journal, stamp
 
 
 def merge(masks: Iterable[np.ndarray], height: int, width: int) -> np.ndarray:
@@ -77,7 +77,7 @@ def samples(raw: files.PathLike, ids: Optional[str]) -> List[Path]:
         found = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     else:
         found = [root / name for name in preprocess_nested_unet.read_ids(ids)]
-    found = found[:pictures.limit()]
+    found = found[:settings.limit()]
     if not found:
         raise UserError(f"{root}: expected a folder <id> per sample, found none")
     missing = [path for path in found if not path.is_dir()]

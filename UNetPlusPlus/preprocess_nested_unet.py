@@ -9,8 +9,9 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
-from common import dataset, errors, facts, files, pictures
-from common.errors import UserError
+from common.base import errors, facts, files, pictures, settings
+from common.base.errors import UserError
+from common.data import dataset
 
 
 def preprocess(image: np.ndarray, side: int, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
@@ -60,7 +61,7 @@ def read_mask(path: Path) -> np.ndarray:
 
 
 def fingerprint(picture: np.ndarray) -> np.ndarray:
-    """What `common.fingerprint` keeps of: uint8 [H, W, 3] RGB to the network's input."""
+    """What `common.data.fingerprint` keeps of: uint8 [H, W, 3] RGB to the network's input."""
     model = facts.load(__file__)
     bgr = np.ascontiguousarray(picture[..., ::-1])
     return preprocess(bgr, int(model.inputs[0].shape[2]), model.extra["mean"], model.extra["std"])
@@ -76,17 +77,17 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
     parser.add_argument("val_ids", metavar="VAL_IDS", help="list of the ids to take, one a line (val_ids.txt)")
     args = parser.parse_args(argv)
     side = int(model.inputs[0].shape[2])
-    settings = {"side": side, "mean": model.extra["mean"], "std": model.extra["std"]}
+    used = {"side": side, "mean": model.extra["mean"], "std": model.extra["std"]}
 
     def make(path: Path) -> Tuple[np.ndarray, Dict[str, Any]]:
         image = pictures.read_rgb(path)[..., ::-1]
         height, width = image.shape[:2]
-        return preprocess(np.ascontiguousarray(image), **settings), {"width": width, "height": height}
+        return preprocess(np.ascontiguousarray(image), **used), {"width": width, "height": height}
 
-    ids = read_ids(args.val_ids)[:pictures.limit()]
+    ids = read_ids(args.val_ids)[:settings.limit()]
     sources = [(path.stem, [path]) for path in find(args.images, ids)]
     # straight into OUT, where the inference tool's command line looks for them
-    return dataset.Preprocessing(sources, args.out, make, settings, sample_bytes=12 * side ** 2, bins=".")
+    return dataset.Preprocessing(sources, args.out, make, used, sample_bytes=12 * side ** 2, bins=".")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

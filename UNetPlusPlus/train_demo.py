@@ -12,9 +12,10 @@ from typing import List, Optional, Sequence, Tuple
 import numpy as np
 
 import preprocess_nested_unet as preparation
-from common import errors, facts, pictures, train
-from common.demo import nuclei
-from common.errors import UserError
+from common.base import errors, facts, pictures
+from common.base.errors import UserError
+from common.data.demo import nuclei
+from common.dev import train
 
 FILTERS = (16, 32, 64, 128, 192)
 DRAWN, DRAWN_SEED = 700, 1000
@@ -52,6 +53,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parser.parse_args(argv)
     import torch
     from torch.nn import functional
+
     import nested_unet
     torch.manual_seed(args.seed)
     generator = np.random.default_rng(args.seed)

@@ -1,3 +1,3 @@
-"""What two or more models of the collection share: one module per stage of the pipeline."""
+"""What the models of the collection share: one room (sub-package) per stage of the pipeline, see docs/ARCHITECTURE.md."""
 
 __version__ = "0.1.0"

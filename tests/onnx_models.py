@@ -81,13 +81,18 @@ def environment(**extra):
     return {**kept, "PYTHONPATH": str(ROOT), "THREADS": "1", **extra}
 
 
+def module(name):
+    """The module of a stand-in, or of what drives several."""
+    return "common.devices" if name == "devices" else f"common.tools.{name}"
+
+
 def tool(name, *arguments, cwd, **extra):
     """Run `python -m common.<name>` in `cwd` with `extra` in the environment."""
-    return subprocess.run([sys.executable, "-m", f"common.{name}", *map(str, arguments)], cwd=str(cwd),
+    return subprocess.run([sys.executable, "-m", module(name), *map(str, arguments)], cwd=str(cwd),
                           env=environment(**extra), capture_output=True, text=True, timeout=60)
 
 
 def start(name, *arguments, cwd, **extra):
     """The same, not waited for."""
-    return subprocess.Popen([sys.executable, "-m", f"common.{name}", *map(str, arguments)], cwd=str(cwd),
+    return subprocess.Popen([sys.executable, "-m", module(name), *map(str, arguments)], cwd=str(cwd),
                             env=environment(**extra), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)

@@ -1,4 +1,4 @@
-"""common/ais_infer.py: ais_infer's command line, files and printed lines, with ONNX Runtime behind them."""
+"""common/tools/ais_infer.py: ais_infer's command line, files and printed lines, with ONNX Runtime behind them."""
 import json
 import os
 import re
@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 
 import numpy as np
-import onnx_models
 import pytest
-from conftest import one_line_error
 from onnx import TensorProto
 
-from common import ais_infer
-from common.errors import UserError
+import onnx_models
+from common.base.errors import UserError
+from common.tools import ais_infer
+from conftest import one_line_error
 
 STATISTICS = ["min", "max", "mean", "median", "percentile(99%)"]
 

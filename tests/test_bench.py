@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import bench, bench_steps
-from common.demo import streets
-from common.errors import UserError
+from common.base.errors import UserError
+from common.data.demo import streets
+from common.dev import bench, bench_steps
 from conftest import ROOT, environment, one_line_error
 
 MODELS = sorted(path.parent.name for path in ROOT.glob("*/facts.json"))
@@ -210,12 +210,12 @@ def test_the_table_marks_what_misses_its_goal_and_nothing_else():
 def test_several_models_are_shown_as_one_table(tmp_path, run):
     for name, load in (("EDSR", 0.5), ("CGAN", 1.5)):
         (tmp_path / f"{name}.json").write_text(json.dumps(measured(name, load=load)))
-    result = run("-m", "common.bench", "show", "EDSR.json", "CGAN.json", "--output", "all.json", cwd=tmp_path)
+    result = run("-m", "common.dev.bench", "show", "EDSR.json", "CGAN.json", "--output", "all.json", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert [line.split()[0] for line in result.stdout.splitlines() if line.split()[1:2] == ["preprocess"]] == ["EDSR", "CGAN"]
     assert "load before 0.50, after 3.00" in result.stdout
     assert [each["model"] for each in json.loads((tmp_path / "all.json").read_text())["models"]] == ["EDSR", "CGAN"]
-    one_line_error(run("-m", "common.bench", "show", "gone.json", cwd=tmp_path), "gone.json: no such file")
+    one_line_error(run("-m", "common.dev.bench", "show", "gone.json", cwd=tmp_path), "gone.json: no such file")
 
 
 def test_a_script_that_fails_is_no_quick_start(tmp_path):
@@ -229,8 +229,8 @@ def test_make_bench_runs_one_model_after_the_other_and_count_is_its_number_of_sa
     assert result.returncode == 0, result.stderr
     own = subprocess.run(["make", "-n", "-C", "EDSR", "bench", "COUNT=7"], cwd=ROOT, capture_output=True, text=True,
                          env=environment())
-    assert "common.bench run --work build/bench --output build/bench.json --count 7\n" in own.stdout
-    assert "common.bench show EDSR/build/bench.json CGAN/build/bench.json --output build/bench.json\n" in result.stdout
+    assert "common.dev.bench run --work build/bench --output build/bench.json --count 7\n" in own.stdout
+    assert "common.dev.bench show EDSR/build/bench.json CGAN/build/bench.json --output build/bench.json\n" in result.stdout
 
 
 def test_a_model_is_measured_with_few_samples_and_nothing_else_is_left(tmp_path, monkeypatch, capsys):
@@ -253,12 +253,12 @@ def test_a_model_is_measured_with_few_samples_and_nothing_else_is_left(tmp_path,
         assert {len(values) for values in times.values()} == {each["rounds"]}
         ratios = [a / b for a, b in zip(times["step_2"], times["floor_2"])]
         assert each["over_floor"]["low"] == min(ratios) and each["over_floor"]["high"] == max(ratios)
-    assert {"preprocess_nested_unet.py", "postprocess_nested_unet.py", "gen_dataset_info.py", "common.perf",
-            "common.report"} <= {each["script"] for each in model["start_ups"]}
+    assert {"preprocess_nested_unet.py", "postprocess_nested_unet.py", "gen_dataset_info.py", "common.tools.perf",
+            "common.judge.verdicts"} <= {each["script"] for each in model["start_ups"]}
     assert re.search(r"UNetPlusPlus +postprocess +2 ", output)
 
 
 def test_a_folder_that_has_no_benchmark_is_one_line(tmp_path, run):
     facts = json.loads((ROOT / "EDSR/facts.json").read_text())
     (tmp_path / "facts.json").write_text(json.dumps({**facts, "name": "Other"}))
-    one_line_error(run("-m", "common.bench", "run", cwd=tmp_path), "Other: has no benchmark; there are EDSR, CGAN")
+    one_line_error(run("-m", "common.dev.bench", "run", cwd=tmp_path), "Other: has no benchmark; there are EDSR, CGAN")

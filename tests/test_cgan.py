@@ -20,7 +20,7 @@ import CGAN_preprocess
 import digit_classifier
 import train_classifier
 import util
-from common.errors import UserError
+from common.base.errors import UserError
 from conftest import ROOT, environment, one_line_error, shared
 from test_make import copy_project, make, ran
 
@@ -30,7 +30,7 @@ NARROW = dict(hidden=16, wide=8, narrow=4)
 
 def save_narrow(path: Path, **widths: int) -> None:
     import CGAN
-    from common import checkpoint
+    from common.convert import checkpoint
     checkpoint.save(CGAN.seeded(**{**NARROW, **widths}), path)
 
 
@@ -106,12 +106,13 @@ def test_info_names_the_input_with_its_columns_and_rows(tmp_path, run):
 def test_every_variant_is_exported_simplified_and_held_to_pytorch(tmp_path, run, channels, latent):
     import onnx
     import torch
+
     import CGAN
-    from common import checkpoint
+    from common.convert import checkpoint
     save_narrow(tmp_path / "x.pth", channels=channels, latent=latent)
     for arguments in ((FOLDER / "CGAN_pth2onnx.py", "--pth_path", "x.pth", "--onnx_path", "x.onnx"),
                       ("-m", "onnxsim", f"--overwrite-input-shape=100,{latent + 10}", "x.onnx", "x_sim.onnx"),
-                      ("-m", "common.simplify", "x.onnx", "x_sim.onnx")):
+                      ("-m", "common.convert.simplify", "x.onnx", "x_sim.onnx")):
         result = run(*arguments, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
     model = onnx.load(str(tmp_path / "x_sim.onnx"))
@@ -399,7 +400,7 @@ def project(tmp_path_factory) -> Path:
 def test_make_goes_the_whole_way_then_does_nothing_then_only_what_follows_from_a_change(project):
     quick = ("-C", "CGAN", "all", "LOOP=3", "SEEDED=hidden=16 wide=8 narrow=4")
     first = make(project, *quick)
-    assert ran(first)[-1] == "common.msame" and "pass" in first.stdout
+    assert ran(first)[-1] == "common.tools.msame" and "pass" in first.stdout
     assert "no dataset is needed" in first.stdout and "never trained" in first.stdout
     report = json.loads((project / "CGAN/build/report.json").read_text())
     assert report["accuracy"] is None and report["agreement"]["samples"] == 100 and report["verdict"] == "pass"

@@ -1,4 +1,4 @@
-"""common/checkpoint.py: what is loaded, what is refused and with which words, what is written."""
+"""common/convert/checkpoint.py: what is loaded, what is refused and with which words, what is written."""
 from __future__ import annotations
 
 import hashlib
@@ -12,8 +12,8 @@ from typing import Any, Dict
 import pytest
 import torch
 
-from common import checkpoint
-from common.errors import UserError
+from common.base.errors import UserError
+from common.convert import checkpoint
 
 
 def saved(path: Path, content: Any, **options: Any) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from common import chip
+from common.npu import chip
 from conftest import ROOT, environment, one_line_error
 
 TABLES = {
@@ -46,7 +46,7 @@ def fake_npu_smi(folder: Path, text: str, status: int = 0) -> str:
 
 @pytest.mark.parametrize("expected", TABLES)
 def test_the_chip_is_read_off_real_tables(expected, run, tmp_path):
-    result = run("-m", "common.chip", PATH=fake_npu_smi(tmp_path / "bin", TABLES[expected]))
+    result = run("-m", "common.npu.chip", PATH=fake_npu_smi(tmp_path / "bin", TABLES[expected]))
     assert (result.returncode, result.stdout) == (0, expected + "\n"), result.stderr
 
 
@@ -59,21 +59,21 @@ def test_several_cards_are_listed_and_a_full_name_keeps_its_one_prefix():
     ("| NPU     Name      | Health          | Power(W)\n", 0, "names no chip"), ("", 0, "names no chip"),
     ("dcmi module initialize failed. ret is -8005\n", 241, "status 241 (dcmi module initialize failed. ret is -8005)")])
 def test_a_table_without_a_chip_is_one_line(run, tmp_path, text, status, part):
-    one_line_error(run("-m", "common.chip", PATH=fake_npu_smi(tmp_path / "bin", text, status)), part, "--soc_version=")
+    one_line_error(run("-m", "common.npu.chip", PATH=fake_npu_smi(tmp_path / "bin", text, status)), part, "--soc_version=")
 
 
 def test_without_npu_smi_is_one_line(run, tmp_path):
-    one_line_error(run("-m", "common.chip", PATH=str(tmp_path)), "npu-smi is not on PATH")
+    one_line_error(run("-m", "common.npu.chip", PATH=str(tmp_path)), "npu-smi is not on PATH")
 
 
 @pytest.mark.parametrize("model", ["EDSR", "CGAN", "IntraDA", "UNetPlusPlus", "Pix2pixHD"])
 def test_no_script_has_a_chip_parser_of_its_own(model):
     script = (ROOT / model / "test/pth2om.sh").read_text()
-    assert "python3 -m common.chip" in script and "npu-smi info" not in script.replace("(default: what npu-smi", "")
+    assert "python3 -m common.npu.chip" in script and "npu-smi info" not in script.replace("(default: what npu-smi", "")
 
 
 def test_chip_and_doctor_answer_without_any_package(tmp_path):
-    for module in ("common.chip", "common.doctor"):
+    for module in ("common.npu.chip", "common.npu.doctor"):
         result = subprocess.run(["python3", "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
                                  f"from {module} import main; main(['--help'])"], capture_output=True, text=True,
                                 env=environment())

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import cityscapes
-from common.errors import UserError
+from common.base.errors import UserError
+from common.data import cityscapes
 from conftest import shared
 
 # as the dataset's evaluation has them

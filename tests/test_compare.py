@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import accuracy, agreement, compare, facts
+from common.base import facts, metrics
+from common.judge import agreement, compare
 from conftest import ROOT, environment
 
 RUN = {"provenance": {"backend": "onnxruntime", "version": "1.24.4", "provider": "CPUExecutionProvider",
@@ -53,7 +54,7 @@ def build(tmp_path) -> Path:
 
 
 def test_each_backend_has_a_column_with_metric_differences_thresholds_and_verdict(build, run):
-    result = run("-m", "common.compare", "--model", ROOT / "EDSR", "--run", "run.json", cwd=build)
+    result = run("-m", "common.judge.compare", "--model", ROOT / "EDSR", "--run", "run.json", cwd=build)
     assert result.returncode == 1, result.stderr  # OM misses a threshold
     rows = {re.split(r"  +", line)[0]: re.split(r"  +", line)[1:] for line in result.stdout.splitlines()[2:7]}
     assert re.split(r"  +", result.stdout.splitlines()[1].strip()) == ["PyTorch", "ONNX", "OM", "threshold"]
@@ -68,7 +69,7 @@ def test_each_backend_has_a_column_with_metric_differences_thresholds_and_verdic
 
 
 def test_the_five_worst_samples_of_each_backend_are_named_worst_first(build, run):
-    text = run("-m", "common.compare", "--model", ROOT / "EDSR", "--run", "run.json", cwd=build).stdout
+    text = run("-m", "common.judge.compare", "--model", ROOT / "EDSR", "--run", "run.json", cwd=build).stdout
     listed = text[text.index("\nOM: "):].splitlines()[2:]
     assert len(listed) == 5
     found = agreement.compare_folders(build / "om", build / "pytorch/result")["worst"]
@@ -91,7 +92,7 @@ def test_an_om_that_writes_float16_is_compared_too(tmp_path):
     om = results(tmp_path / "om", value.astype(np.float16))
     found = agreement.compare_folders(om, results(tmp_path / "p", value))
     assert found["verdict"] == "pass" and found["max_abs"] == pytest.approx(
-        accuracy.difference(value.astype(np.float16), value)["max_abs"])
+        metrics.difference(value.astype(np.float16), value)["max_abs"])
 
 
 def test_onnx_on_a_gpu_is_named_and_seeded_weights_claim_no_accuracy(build):
@@ -110,7 +111,7 @@ def test_another_engine_has_a_column_with_its_speed_over_onnx_runtimes_and_an_ab
     (build / ".args").mkdir()
     (build / ".args/engine-openvino-bf16").write_text("")
     (build / ".args/engine-openvino-f32").write_text("error: DEVICE=openvino: not here: make extras\n")
-    result = run("-m", "common.compare", "--model", ROOT / "EDSR", "--run", "run.json", "--engine", "openvino-f32",
+    result = run("-m", "common.judge.compare", "--model", ROOT / "EDSR", "--run", "run.json", "--engine", "openvino-f32",
                  "--engine", "openvino-bf16", cwd=build)
     assert result.returncode == 1, result.stderr  # the verdict of every column counts
     rows = {cells[0]: cells[1:] for cells in (re.split(r"  +", line.strip()) for line in result.stdout.splitlines())}

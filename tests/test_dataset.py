@@ -11,8 +11,8 @@ import time
 import numpy as np
 import pytest
 
-from common import dataset
-from common.errors import UserError
+from common.base.errors import UserError
+from common.data import dataset, result_files
 from conftest import ROOT, environment, heed_ctrl_c
 
 
@@ -67,7 +67,7 @@ def test_an_info_of_nothing_is_an_error(tmp_path):
 def test_results_are_found_under_the_names_of_every_tool(tmp_path):
     for name in ("a.b_1.bin", "a.b_2.bin", "c_0.bin", "d_output_0.bin", "d_x.bin", ".e_1.bin", "f_1.txt"):
         (tmp_path / name).write_bytes(b"")
-    found = dataset.results(tmp_path)
+    found = result_files.find(tmp_path)
     assert {stem: sorted(numbers) for stem, numbers in found.items()} == {"a.b": [1, 2], "c": [0], "d": [0]}
 
 
@@ -86,21 +86,21 @@ def test_results_of_ais_infer_are_told_by_its_summary_under_a_link_and_after_a_m
     (tmp_path / "moved" / summary).write_text(json.dumps({"filesinfo": entries}))
     (tmp_path / "latest").symlink_to(folder)
     for place in (folder, tmp_path / "latest"):
-        found = dataset.results(place)
+        found = result_files.find(place)
         assert {stem: {number: path.name for number, path in outputs.items()} for stem, outputs in found.items()} == \
             {sample: {index: f"{name.format(index)}.bin" for index in (0, 1)}
              for sample, name in zip(("a.v2", "b.v2"), names)}
     (folder / f"{names[1].format(1)}.bin").unlink()
     with pytest.raises(UserError, match="names it as the result of b.v2"):
-        dataset.results(folder)
+        result_files.find(folder)
 
 
 def test_missing_and_unknown_results_are_told_apart():
-    dataset.check_pairs(["a", "b"], ["b", "a"], "res")
+    result_files.check_pairs(["a", "b"], ["b", "a"], "res")
     with pytest.raises(UserError, match="res: no result for a and 1 more"):
-        dataset.check_pairs(["a", "b", "c"], ["c"], "res")
+        result_files.check_pairs(["a", "b", "c"], ["c"], "res")
     with pytest.raises(UserError, match="res: unknown sample x"):
-        dataset.check_pairs(["a"], ["a", "x"], "res")
+        result_files.check_pairs(["a"], ["a", "x"], "res")
 
 
 def test_an_unfinished_preprocessing_has_no_manifest_to_read(tmp_path):
@@ -130,7 +130,8 @@ def test_a_folder_with_bin_files_of_somebody_else_is_refused_and_kept(tmp_path):
 SLOW = """
 import sys, time, numpy as np
 from pathlib import Path
-from common import dataset, errors
+from common.base import errors
+from common.data import dataset
 def main(argv=None):
     def make(path):
         time.sleep(float(sys.argv[1]))
@@ -194,7 +195,7 @@ def test_progress_bar_is_not_in_a_log(tmp_path):
 
 
 def test_the_light_stages_start_without_the_heavy_packages():
-    script = "import sys, common.dataset, common.pictures, common.facts, common.report; " \
+    script = "import sys, common.data.dataset, common.base.pictures, common.base.facts, common.publish.report; " \
              "print([name for name in ('torch', 'onnx', 'onnxruntime', 'numpy', 'cv2', 'PIL') if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment())
     assert result.stdout == "[]\n"

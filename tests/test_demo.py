@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from common import files
+from common.base import files
+from common.data import result_files
 from conftest import ROOT, shared
 from test_make import copy_project, make
 
@@ -67,10 +68,11 @@ def test_cgans_digits_are_read_as_asked(project):
 def test_pix2pixhd_paints_the_scene(project):
     """Closer to the photo of its scene than to that of another: SSIM of the pairs is the largest in each row."""
     import pix2pixhd_postprocess as post
-    from common import accuracy as metric, dataset, pictures
+    from common.base import metrics as metric
+    from common.base import pictures
     build = project / "Pix2pixHD/build"
     photos = {stem: pictures.read_rgb(path) for stem, path in post.find_photos(build / "data/leftImg8bit").items()}
-    for stem, outputs in dataset.results(build / "result/dumpOutput_device0").items():
+    for stem, outputs in result_files.find(build / "result/dumpOutput_device0").items():
         made = post.read_picture(min(outputs.items())[1], (2048, 1024))
         values = {name: metric.ssim(made, photo) for name, photo in photos.items()}
         assert len(values) > 1 and max(values, key=values.get) == stem, values

@@ -17,8 +17,14 @@ import numpy as np
 import pytest
 
 import onnx_models
-from common import dataset, devices, facts, offline, perf, readme, report
-from common.errors import UserError
+from common.base import facts
+from common.base.errors import UserError
+from common.data import result_files
+from common.dev import readme
+from common.devices import processes, tool
+from common.infer import offline, several
+from common.publish import report
+from common.tools import perf
 from conftest import ROOT, heed_ctrl_c, one_line_error
 from test_eval_acc_perf import MODELS, calls, check, evaluate, inputs, machine, project  # noqa: F401 # fixtures
 from test_make import dataset as pictures  # noqa: F401 # a fixture
@@ -30,7 +36,7 @@ INFO = "-model_type=vision -device_id=0 -input_width=4 -input_height=3 -output_b
 
 def split(ids: str, name: str, *arguments: object, cwd: Path, **variables: str) -> subprocess.CompletedProcess:
     """Run the stand-in of a tool on devices, as its user does."""
-    return onnx_models.tool("devices", ids, "--", sys.executable, "-m", f"common.{name}", *arguments, cwd=cwd,
+    return onnx_models.tool("devices", ids, "--", sys.executable, "-m", f"common.tools.{name}", *arguments, cwd=cwd,
                             **variables)
 
 
@@ -59,37 +65,37 @@ def benchmark(batch: int = 2) -> List[str]:
 # ids and parts
 
 def test_ids_are_taken_in_the_order_given():
-    assert devices.parse("3, 0,255") == [3, 0, 255]
+    assert several.parse("3, 0,255") == [3, 0, 255]
 
 
 @pytest.mark.parametrize("text", ["", "0,", "a", "-1", "256", "0 1", "1.0", "²"])
 def test_what_is_no_id_is_refused(text):
     with pytest.raises(UserError, match="expected device ids from 0 to 255"):
-        devices.parse(text)
+        several.parse(text)
 
 
 def test_an_id_that_stands_twice_is_refused():
     with pytest.raises(UserError, match="names device 1 more than once"):
-        devices.parse("0,1,01")
+        several.parse("0,1,01")
 
 
 @pytest.mark.parametrize("count, batch, number, expected", [
     (6, 1, 2, [(0, 3), (3, 6)]), (7, 2, 2, [(0, 4), (4, 7)]), (9, 4, 3, [(0, 4), (4, 8), (8, 9)]),
     (16, 8, 2, [(0, 8), (8, 16)]), (5, 2, 1, [(0, 5)])])
 def test_parts_are_whole_batches_in_order_and_the_tail_is_the_last(count, batch, number, expected):
-    assert devices.cut(count, batch, range(number)) == expected
+    assert tool.cut(count, batch, range(number)) == expected
 
 
 @pytest.mark.parametrize("count, number", [(2, 2), (8, 3), (64, 5), (7, 7)])
 def test_cores_are_shared_out_apart_evenly_and_all(count, number):
     cores = [3 * core for core in range(count)]
-    shares = devices.share_out(cores, number)
+    shares = processes.share_out(cores, number)
     assert sorted(core for share in shares for core in share) == cores
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 def test_where_there_are_fewer_cores_than_parts_each_part_has_them_all():
-    assert devices.share_out([4, 5], 3) == [{4, 5}] * 3
+    assert processes.share_out([4, 5], 3) == [{4, 5}] * 3
 
 
 # the same results
@@ -143,7 +149,7 @@ def test_ais_infer_gives_the_same_bytes_and_a_summary_that_names_each_input(plac
                                    for number, entry in one.items()}
     monkeypatch.chdir(place)
     assert {sample: path.read_bytes() for sample, (path, _) in (
-        (sample, outputs.values()) for sample, outputs in dataset.results("all/d").items())} == {
+        (sample, outputs.values()) for sample, outputs in result_files.find("all/d").items())} == {
             sample: (place / f"one/d/{sample}_0.bin").read_bytes() for sample in (f"s{n}" for n in range(11))}
     # not an NPU's, and the sum
     read = perf.read("all/d_summary.json")
@@ -159,7 +165,7 @@ def test_dated_folders_are_merged_into_one_that_is_found_as_the_newest(place):
         line = ["--model", "m.onnx", "--input", "bins", *line, "--output"]
         good(onnx_models.tool(name, *line, f"one_{name}", cwd=place))
         good(split("0,1,2", name, *line, f"all_{name}", cwd=place))
-        one, merged = (perf.newest(place / f"{run}_{name}") for run in ("one", "all"))
+        one, merged = (result_files.newest(place / f"{run}_{name}") for run in ("one", "all"))
         assert contents(merged) == contents(one) and len(contents(one)) == 22
         assert json.loads(Path(offline.beside(str(merged))).read_text())["sample_count"] == 11
 
@@ -194,16 +200,16 @@ def test_the_merged_figures_are_those_of_the_devices_files_together(place):
 # what is refused
 
 @pytest.mark.parametrize("ids, line, part", ids=range(9), argvalues=[
-    ("0,1", "-m common.benchmark -om_path=m.onnx -round=3", "is pure inference, which measures one device"),
-    ("0,1", "-m common.ais_infer --model m.onnx --output o --batchsize 1", "is pure inference"),
-    ("0,1", "-m common.msame --model m.onnx --output o --input bins/s1.bin", "one sample cannot be divided"),
-    ("0,1", "-m common.ais_infer --model m.onnx --output o --input bins", "give --batchsize"),
-    ("0,1", "-m common.ais_infer --model m.onnx --input bins --batchsize 2", "--output is missing"),
-    ("0,1", "-m common.msame --model m.onnx --output o --input none", "none: expected a folder"),
-    ("0,1", "-m common.engine --model m.onnx", "expected a command line of benchmark, msame or ais_infer"),
-    ("0,1,2,3", "-m common.ais_infer --model m.onnx --output o --input bins --batchsize 4",
+    ("0,1", "-m common.tools.benchmark -om_path=m.onnx -round=3", "is pure inference, which measures one device"),
+    ("0,1", "-m common.tools.ais_infer --model m.onnx --output o --batchsize 1", "is pure inference"),
+    ("0,1", "-m common.tools.msame --model m.onnx --output o --input bins/s1.bin", "one sample cannot be divided"),
+    ("0,1", "-m common.tools.ais_infer --model m.onnx --output o --input bins", "give --batchsize"),
+    ("0,1", "-m common.tools.ais_infer --model m.onnx --input bins --batchsize 2", "--output is missing"),
+    ("0,1", "-m common.tools.msame --model m.onnx --output o --input none", "none: expected a folder"),
+    ("0,1", "-m common.engines.sessions --model m.onnx", "expected a command line of benchmark, msame or ais_infer"),
+    ("0,1,2,3", "-m common.tools.ais_infer --model m.onnx --output o --input bins --batchsize 4",
      "too few samples for 4 devices: 11, 3 batches of 4; fewer devices will do: DEVICES=0,1,2"),
-    ("0,0", "-m common.benchmark -om_path=m.onnx -input_text_path=m.info", "names device 0 more than once")])
+    ("0,0", "-m common.tools.benchmark -om_path=m.onnx -input_text_path=m.info", "names device 0 more than once")])
 def test_what_cannot_be_divided_is_one_line_before_anything_runs(ids, line, part, place):
     one_line_error(onnx_models.tool("devices", ids, "--", sys.executable, *line.split(), cwd=place), part)
     assert not list(place.glob("o*")) and not (place / "result").exists()
@@ -231,7 +237,7 @@ class Running:
         onnx_models.samples(folder / "bins", 2 * each, (1024,))
         (folder / "m.info").write_text("".join(f"{number} bins/s{number}.bin 1 1\n" for number in range(2 * each)))
         self.folder, self.line = folder, [sys.executable, "-m", "common.devices", "0,1", "--", sys.executable, "-m",
-                                          "common.benchmark", *benchmark(1)]
+                                          "common.tools.benchmark", *benchmark(1)]
         self.parent = subprocess.Popen(self.line, cwd=folder, env=onnx_models.environment(), text=True,
                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_ctrl_c)
         self.wait(lambda: len(self.results(1)) > 2)
@@ -319,7 +325,7 @@ def test_what_a_tool_has_started_ends_too(number, place):
 def test_where_there_are_fewer_cores_than_devices_it_is_said_and_each_has_one_thread(place):
     core = min(os.sched_getaffinity(0))
     result = subprocess.run(
-        [sys.executable, "-m", "common.devices", "0,1", "--", sys.executable, "-m", "common.benchmark", *benchmark()],
+        [sys.executable, "-m", "common.devices", "0,1", "--", sys.executable, "-m", "common.tools.benchmark", *benchmark()],
         cwd=place, env=onnx_models.environment(THREADS="4"), preexec_fn=lambda: os.sched_setaffinity(0, {core}),
         capture_output=True, text=True, timeout=60)
     assert "1 core for 2 parts, so all share them, a thread each" in good(result)
@@ -391,12 +397,12 @@ def test_each_generation_of_the_real_ais_infer_is_merged_under_the_samples_names
              STANDIN_AIS=generation))
     monkeypatch.chdir(compiled)
     one = {sample: [path.read_bytes() for path in paths.values()]
-           for sample, paths in dataset.results(perf.newest("out")).items()}
+           for sample, paths in result_files.find(result_files.newest("out")).items()}
     line = f"{tool} --model m.om --input bins --output all --batchsize 2"
     good(npu(compiled, line, "0,1", STANDIN_AIS=generation))
-    merged = perf.newest("all")
+    merged = result_files.newest("all")
     assert {sample: [path.read_bytes() for path in paths.values()]
-            for sample, paths in dataset.results(merged).items()} == one and len(one) == 10
+            for sample, paths in result_files.find(merged).items()} == one and len(one) == 10
     read, device = (perf.read(path) for path in (f"{merged}_summary.json", f"{merged}_devices.json"))
     assert read.backend == device.backend == "npu" and read.samples_per_s == device.samples_per_s
     assert read.batch == 2 and read.devices == 2
@@ -456,7 +462,7 @@ def test_make_gives_the_same_accuracy_and_a_record_that_fits_the_report(copied, 
     assert "--res result/dumpOutput_devices " in result.stdout and "pth2onnx" not in result.stdout
     assert not [line for line in make(copied, *arguments, *more).stdout.splitlines() if line.startswith("cd build")]
     entry = report.performance(json.loads((build / "result/devices.json").read_text()), False)
-    schema = json.loads((ROOT / "common/report.schema.json").read_text())
+    schema = json.loads((ROOT / "common/publish/report.schema.json").read_text())
     jsonschema.validate(entry, {"$defs": schema["$defs"], "$ref": "#/$defs/performance"})
     assert [one["device"] for one in entry["devices"]] == [0, 1]
     assert entry["samples_per_s"] == pytest.approx(sum(one["samples_per_s"] for one in entry["devices"]))
@@ -469,7 +475,7 @@ def test_report_page_and_readme_tell_each_device_and_all_together(copied, pictur
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr
     assert re.search(r"speed     edsr_x2.onnx batch 1: .*, by 2 devices: ", result.stdout)
     made = json.loads((build / "report.json").read_text())
-    jsonschema.validate(made, json.loads((ROOT / "common/report.schema.json").read_text()))
+    jsonschema.validate(made, json.loads((ROOT / "common/publish/report.schema.json").read_text()))
     merged, pure = made["performance"]
     assert len(merged["devices"]) == 2 and "devices" not in pure
     page = (build / "report.html").read_text()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from common import dist
+from common.dev import dist
 from conftest import ROOT, environment, one_line_error
 
 MODELS = ["EDSR", "CGAN", "IntraDA", "UNetPlusPlus", "Pix2pixHD"]
@@ -55,7 +55,7 @@ def test_dist_holds_every_file_of_the_model_and_of_common(model, tmp_path):
                            capture_output=True, text=True, check=True).stdout.splitlines()
     wanted = {name[len(model) + 1:] if name.startswith(model + "/") else name for name in names
               if (ROOT / name).is_file()}
-    wanted -= {"common", "common/setup.mk", "common/setup.sh"}
+    wanted -= {"common", "common/make/setup.mk", "common/make/setup.sh"}
     if "README.zh.md" in wanted:
         wanted = wanted - {"README.zh.md"} | {"README.en.md"}
     assert {str(path.relative_to(copied)) for path in copied.rglob("*") if not path.is_dir()} == wanted
@@ -114,7 +114,7 @@ def test_data_weights_and_results_stay_behind(tmp_path):
 def test_a_destination_that_is_not_empty_is_refused_and_kept(tmp_path, run, prepare, part):
     out = tmp_path / "out"
     prepare(out)
-    one_line_error(run("-m", "common.dist", out, cwd=ROOT / "EDSR"), part, "give a new or empty folder")
+    one_line_error(run("-m", "common.dev.dist", out, cwd=ROOT / "EDSR"), part, "give a new or empty folder")
     assert "keep" in ((out / "x") if out.is_dir() else out).read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
@@ -122,13 +122,13 @@ def test_a_destination_that_is_not_empty_is_refused_and_kept(tmp_path, run, prep
 def test_an_empty_destination_is_taken_and_a_missing_one_is_an_error(tmp_path, run):
     (tmp_path / "out").mkdir()
     make_dist("EDSR", tmp_path / "out")
-    one_line_error(run("-m", "common.dist", "", cwd=ROOT / "EDSR"), "DEST= is missing")
+    one_line_error(run("-m", "common.dev.dist", "", cwd=ROOT / "EDSR"), "DEST= is missing")
 
 
 def test_a_folder_that_lacks_what_modelzoo_asks_for_is_an_error(tmp_path, run):
     shutil.copytree(ROOT / "EDSR", tmp_path / "m", ignore=shutil.ignore_patterns("build*", "common"))
     (tmp_path / "m/modelzoo_level.txt").unlink()
-    one_line_error(run("-m", "common.dist", tmp_path / "out", cwd=tmp_path / "m"), "modelzoo_level.txt missing")
+    one_line_error(run("-m", "common.dev.dist", tmp_path / "out", cwd=tmp_path / "m"), "modelzoo_level.txt missing")
     assert not (tmp_path / "out").exists()
 
 
@@ -178,7 +178,7 @@ def test_the_self_test_fails_when_a_part_is_broken(stage, bare, tmp_path):
     if stage == "export":
         (copied / "CGAN_pth2onnx.py").write_text("raise SystemExit(1)\n")
     else:  # PyTorch's answer is another one than ONNX's
-        path = copied / "common/pytorch_infer.py"
+        path = copied / "common/infer/pytorch_infer.py"
         path.write_text(path.read_text().replace("tensor.numpy()", "1 - tensor.numpy()"))
     result = call("bash", "test/offline_inference_testcase.sh", cwd=copied,
                   PATH=f"{bare}{os.pathsep}{os.environ['PATH']}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common import doctor
+from common.npu import doctor
 from conftest import ROOT, environment
 from test_chip import TABLES, fake_npu_smi
 
@@ -27,7 +27,7 @@ def lines(result: subprocess.CompletedProcess, subject: str) -> list:
 
 
 def test_a_machine_without_npu_or_gpu_has_what_make_all_needs(copy, run):
-    result = run("-m", "common.doctor", "--link", "LR=LR", cwd=copy)
+    result = run("-m", "common.npu.doctor", "--link", "LR=LR", cwd=copy)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.endswith("`make all` has what it needs on this machine\n")
     assert lines(result, "Python")[0].startswith("ok") and "numpy" in lines(result, "packages")[0]
@@ -41,7 +41,7 @@ def test_a_machine_without_npu_or_gpu_has_what_make_all_needs(copy, run):
     ("numpy==1.0", "-", "tested with 1.0")])
 def test_packages_are_held_to_requirements(copy, run, requirement, state, part):
     (copy / "requirements.txt").write_text(requirement + "\n")
-    result = run("-m", "common.doctor", cwd=copy)
+    result = run("-m", "common.npu.doctor", cwd=copy)
     line, = lines(result, "package ")
     assert line.split()[0] == state and part in line
     assert result.returncode == int(state == "MISSING")
@@ -66,16 +66,16 @@ def test_a_device_without_its_provider_is_missing(copy, run, device, part):
     import onnxruntime
     if device == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime has CUDA")
-    result = run("-m", "common.doctor", cwd=copy, DEVICE=device)
+    result = run("-m", "common.npu.doctor", cwd=copy, DEVICE=device)
     assert result.returncode == 1 and part in lines(result, "providers")[-1]
 
 
 @pytest.mark.parametrize("expected", TABLES)
 def test_the_chip_is_named_as_atc_wants_it(copy, run, tmp_path, expected):
-    result = run("-m", "common.doctor", cwd=copy, PATH=fake_npu_smi(tmp_path / "bin", TABLES[expected]))
+    result = run("-m", "common.npu.doctor", cwd=copy, PATH=fake_npu_smi(tmp_path / "bin", TABLES[expected]))
     assert f"{expected}: --soc_version={expected}" in lines(result, "NPU")[0]
     assert "install ais_bench" in lines(result, "tools")[0] and result.returncode == 0
-    result = run("-m", "common.doctor", cwd=copy, PATH=fake_npu_smi(tmp_path / "more", TABLES[expected]),
+    result = run("-m", "common.npu.doctor", cwd=copy, PATH=fake_npu_smi(tmp_path / "more", TABLES[expected]),
                  PYTHONPATH=f"{ROOT}{os.pathsep}{ROOT / 'tests/ascend'}")
     assert lines(result, "tools")[0].endswith("python3 -m ais_bench")
 
@@ -87,7 +87,7 @@ def test_cann_and_the_gpus_driver_are_found(copy, run, tmp_path):
     for name, text in (("atc", ""), ("nvidia-smi", "echo Tesla T4, 470.82.01"), ("msame", "")):
         (tmp_path / f"bin/{name}").write_text(f"#!/bin/bash\n{text}\n")
         (tmp_path / f"bin/{name}").chmod(0o755)
-    result = run("-m", "common.doctor", cwd=copy, PATH=path, ASCEND_HOME_PATH=str(tmp_path / "cann"))
+    result = run("-m", "common.npu.doctor", cwd=copy, PATH=path, ASCEND_HOME_PATH=str(tmp_path / "cann"))
     assert "5.1.RC2" in lines(result, "CANN")[0] and lines(result, "atc")[0].startswith("ok")
     assert "Tesla T4, 470.82.01" in lines(result, "NVIDIA GPU")[0] and "msame" in lines(result, "tools")[0]
 
@@ -97,24 +97,24 @@ def test_a_datasets_layout_is_checked_part_by_part(copy, run, tmp_path):
     (tmp_path / "data/HR").mkdir()
     (tmp_path / "data/HR/a.png").write_text("")
     links = ("--link", "LR=div2k/LR,LR", "--link", "HR=HR", "--link", "masks=masks")
-    result = run("-m", "common.doctor", "--data", tmp_path / "data", *links, cwd=copy)
+    result = run("-m", "common.npu.doctor", "--data", tmp_path / "data", *links, cwd=copy)
     assert result.returncode == 1 and result.stdout.endswith("2 missing for `make all`\n")
     assert [line.split()[0] for line in lines(result, "data")] == ["MISSING", "ok", "MISSING"]
     assert "is empty" in lines(result, "data")[0] and "HR: 1 files" in lines(result, "data")[1]
     assert "expected" in lines(result, "data")[2] and "-> lay it out" in lines(result, "data")[2]
-    assert run("-m", "common.doctor", "--data", "/nowhere", *links, cwd=copy).returncode == 1
+    assert run("-m", "common.npu.doctor", "--data", "/nowhere", *links, cwd=copy).returncode == 1
 
 
 def test_the_checkpoint_is_held_to_the_published_one(copy, run, tmp_path):
     (tmp_path / "x.pt").write_bytes(b"12345")
-    result = run("-m", "common.doctor", "--pth", "x.pt", cwd=copy)
+    result = run("-m", "common.npu.doctor", "--pth", "x.pt", cwd=copy)
     assert result.returncode == 0 and "not the published checkpoint" in lines(result, "weights")[0]
     facts = json.loads((copy / "facts.json").read_text())
     facts["weights"]["sha256"] = "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5"
     (copy / "facts.json").write_text(json.dumps(facts))
-    line, = lines(run("-m", "common.doctor", "--pth", "x.pt", cwd=copy), "weights")
+    line, = lines(run("-m", "common.npu.doctor", "--pth", "x.pt", cwd=copy), "weights")
     assert line.endswith(", the published checkpoint")
-    assert run("-m", "common.doctor", "--pth", "gone.pt", cwd=copy).returncode == 1
+    assert run("-m", "common.npu.doctor", "--pth", "gone.pt", cwd=copy).returncode == 1
 
 
 def test_too_little_disk_is_missing(tmp_path):

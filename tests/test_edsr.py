@@ -243,9 +243,10 @@ def test_info_lists_index_path_width_height_sorted(tmp_path, run):
 # export
 
 def test_every_variant_exports_and_agrees_with_pytorch(tmp_path, run):
-    import edsr
     import onnx
-    from common import checkpoint
+
+    import edsr
+    from common.convert import checkpoint
     for blocks, features, scale in ((2, 8, 2), (1, 80, 3), (3, 8, 4)):
         checkpoint.save(edsr.seeded(0, blocks, features, scale), tmp_path / "x.pt")
         result = run(EDSR / "edsr_pth2onnx.py", "--pth", "x.pt", "--onnx", "x.onnx", "--size", 16, cwd=tmp_path)
@@ -275,7 +276,7 @@ def test_residual_scale_is_a_tenth_for_the_wide_variant_and_can_be_set():
 ], ids=["shape", "missing", "unknown", "other network"])
 def test_a_checkpoint_that_fits_no_variant_names_the_tensor_that_is_off(tmp_path, run, change, part):
     import edsr
-    from common import checkpoint
+    from common.convert import checkpoint
     state = dict(edsr.seeded(0, 2, 8, 2).state_dict())
     change(state)
     checkpoint.save(state, tmp_path / "x.pt")
@@ -286,7 +287,7 @@ def test_a_checkpoint_that_fits_no_variant_names_the_tensor_that_is_off(tmp_path
 
 def test_a_file_under_the_published_name_must_have_the_published_size_and_checksum(tmp_path, run):
     import edsr
-    from common import checkpoint
+    from common.convert import checkpoint
     path = tmp_path / "edsr_baseline_x2-1bc95232.pt"
     checkpoint.save(edsr.seeded(0, 1, 8, 2), path)
     arguments = (EDSR / "edsr_pth2onnx.py", "--pth", path, "--onnx", tmp_path / "x.onnx", "--size", 16)
@@ -297,7 +298,7 @@ def test_a_file_under_the_published_name_must_have_the_published_size_and_checks
 
 def test_inferred_shapes_show_the_input_of_the_pixel_shuffle(tmp_path, run):
     import edsr
-    from common import checkpoint
+    from common.convert import checkpoint
     checkpoint.save(edsr.seeded(0, 1, 8, 2), tmp_path / "x.pt")
     run(EDSR / "edsr_pth2onnx.py", "--pth", "x.pt", "--onnx", "x.onnx", "--size", 16, cwd=tmp_path)
     result = run(EDSR / "infer_onnx_shape.py", "--onnx", "x.onnx", cwd=tmp_path)

@@ -70,7 +70,7 @@ def test_the_test_script_fails_when_the_accuracy_is_below_its_reference(project,
     (tmp_path / "a.json").write_text(json.dumps(accuracy))
     (tmp_path / "b.json").write_text(json.dumps({**accuracy, "value": 30.7}))
     weights = shared("weights", "edsr_x2.pt")
-    result = subprocess.run([str(ROOT / ".venv/bin/python"), "-m", "common.report", "judge", "--accuracy",
+    result = subprocess.run([str(ROOT / ".venv/bin/python"), "-m", "common.publish.report", "judge", "--accuracy",
                              str(tmp_path / "a.json"), "--pytorch", str(tmp_path / "b.json"), "--pth", str(weights)],
                             cwd=project / "EDSR", capture_output=True, text=True, env=environment())
     assert result.returncode == 1 and result.stdout.rstrip().endswith(": fail")

@@ -1,4 +1,4 @@
-"""common/engine.py: loading an ONNX file, choosing the device, running, provenance."""
+"""common/engines/engine.py: loading an ONNX file, choosing the device, running, provenance."""
 import hashlib
 import os
 
@@ -7,9 +7,11 @@ import onnxruntime
 import pytest
 from onnx import TensorProto
 
-from common.engine import PROVIDERS, Session, device_name, thread_count
-from common.errors import UserError
 import onnx_models
+from common.base.errors import UserError
+from common.base.settings import thread_count
+from common.engines.engine import PROVIDERS, device_name
+from common.engines.onnxruntime_session import Session
 
 
 @pytest.fixture(autouse=True)

@@ -99,9 +99,9 @@ def inputs(tmp_path_factory):
                 smooth.resize(size, Image.BICUBIC).save(folder / f"demo/HR/{name}.png")
             run(str(ROOT / "EDSR/make_lr.py"), "demo/HR", "demo/LR")
         elif model == "UNetPlusPlus":
-            run("-m", "common.demo", "nuclei", "demo", "--count", "3")
+            run("-m", "common.data.demo", "nuclei", "demo", "--count", "3")
         elif model in ("IntraDA", "Pix2pixHD"):
-            run("-m", "common.demo", "streets", "demo", "--count", "1")
+            run("-m", "common.data.demo", "streets", "demo", "--count", "1")
             if model == "Pix2pixHD":
                 run(str(ROOT / "Pix2pixHD/datasets_deal.py"), "demo/test_inst", "demo/test_label", "demo/gtFine/val")
 
@@ -111,7 +111,7 @@ def inputs(tmp_path_factory):
             draw(model, folder)
             pth = folder / "latest_net_G.pth"
             widths = [word for part in MODELS[model].seeded for word in ("--set", part)]
-            subprocess.run([sys.executable, "-m", "common.seed", "--model", ROOT / model, "--output", pth, *widths],
+            subprocess.run([sys.executable, "-m", "common.convert.seed", "--model", ROOT / model, "--output", pth, *widths],
                            cwd=ROOT / model, check=True, capture_output=True, env=environment())
             made[model] = folder / "demo", pth
         return made[model]
@@ -336,7 +336,7 @@ def test_onnxruntimes_tools_leave_the_files_that_the_outside_stand_ins_leave(lin
             (compiled / f"bins/{name}.bin").unlink()
     module = {"python3 -m ais_bench ": "ais_infer"}.get(there, there.split(".")[0].strip())
     found = []
-    for command in (f"{there}{line}m.om", f"python3 -m common.{module} {line}m.onnx"):
+    for command in (f"{there}{line}m.om", f"python3 -m common.tools.{module} {line}m.onnx"):
         result = call(compiled, f"mkdir -p out; rm -rf result; {command}")
         assert result.returncode == 0, result.stdout + result.stderr
         files = {}

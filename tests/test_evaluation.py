@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import dataset, evaluation
-from common.errors import UserError
+from common.base.errors import UserError
+from common.data import dataset, evaluation
 
 
 def work(folder: Path, samples, found: list) -> evaluation.Evaluation:

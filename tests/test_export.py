@@ -8,8 +8,10 @@ import onnx
 import pytest
 import torch
 
-from common import agreement, export, facts
-from common.errors import UserError
+from common.base import facts
+from common.base.errors import UserError
+from common.convert import export
+from common.judge import agreement
 from conftest import ROOT, one_line_error
 
 
@@ -112,7 +114,7 @@ def test_equal_folders_agree_whatever_the_tools_named_the_files(tmp_path):
                                              (lambda v: -v, "fail")])
 def test_msit_thresholds_decide(tmp_path, run, change, verdict):
     found, expected = two_folders(tmp_path, change)
-    result = run("-m", "common.agreement", found, expected, "--output", tmp_path / "a.json")
+    result = run("-m", "common.judge.agreement", found, expected, "--output", tmp_path / "a.json")
     assert result.returncode == (verdict == "fail")
     written = json.loads((tmp_path / "a.json").read_text())
     assert written["verdict"] == verdict
@@ -122,11 +124,11 @@ def test_msit_thresholds_decide(tmp_path, run, change, verdict):
 def test_folders_of_other_samples_or_lengths_or_with_nan_are_errors(tmp_path, run):
     found, expected = two_folders(tmp_path)
     np.zeros(99, np.float32).tofile(found / "b_output_0.bin")
-    one_line_error(run("-m", "common.agreement", found, expected), "b_output_0.bin", "expected 400 bytes")
+    one_line_error(run("-m", "common.judge.agreement", found, expected), "b_output_0.bin", "expected 400 bytes")
     np.full(100, np.nan, np.float32).tofile(found / "b_output_0.bin")
-    one_line_error(run("-m", "common.agreement", found, expected), "b_output_0.bin", "NaN")
+    one_line_error(run("-m", "common.judge.agreement", found, expected), "b_output_0.bin", "NaN")
     (found / "b_output_0.bin").unlink()
-    one_line_error(run("-m", "common.agreement", found, expected), "no result for b")
+    one_line_error(run("-m", "common.judge.agreement", found, expected), "no result for b")
 
 
 # facts

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from common import files
-from common.errors import UserError
+from common.base import files
+from common.base.errors import UserError
 from conftest import environment, one_line_error
 
 
@@ -84,7 +84,7 @@ def test_sizes_are_written_in_powers_of_1000(count, text):
     assert files.size(count) == text
 
 
-SCRIPT = "from common import errors\ndef main(argv=None):\n    {}\nerrors.run(main)"
+SCRIPT = "from common.base import errors\ndef main(argv=None):\n    {}\nerrors.run(main)"
 
 
 @pytest.mark.parametrize("body, status, text", [

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import fingerprint
+from common.data import fingerprint
 from conftest import ROOT, one_line_error
 
 MODELS = sorted(path.parent.name for path in ROOT.glob("*/facts.json"))
@@ -74,7 +74,7 @@ def test_rounding_by_one_in_255_here_and_there_is_allowed():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_models_preprocessing_is_as_stored_and_checked_without_torch(name, run):
-    result = run("-X", "importtime", "-m", "common.fingerprint", "check", cwd=ROOT / name)
+    result = run("-X", "importtime", "-m", "common.data.fingerprint", "check", cwd=ROOT / name)
     assert result.returncode == 0, result.stderr
     assert "preprocessing is as stored" in result.stdout and "torch" not in result.stderr
 
@@ -95,19 +95,19 @@ def test_a_script_that_was_changed_stops_with_an_explanation(tmp_path, run, name
     text = (tmp_path / script).read_text()
     assert text.count(old) == 1
     (tmp_path / script).write_text(text.replace(old, new))
-    result = run("-m", "common.fingerprint", "check", cwd=tmp_path)
-    one_line_error(result, "preprocessing has changed", part, "python3 -m common.fingerprint write")
-    assert run("-m", "common.fingerprint", "write", cwd=tmp_path).returncode == 0
-    assert run("-m", "common.fingerprint", "check", cwd=tmp_path).returncode == 0
+    result = run("-m", "common.data.fingerprint", "check", cwd=tmp_path)
+    one_line_error(result, "preprocessing has changed", part, "python3 -m common.data.fingerprint write")
+    assert run("-m", "common.data.fingerprint", "write", cwd=tmp_path).returncode == 0
+    assert run("-m", "common.data.fingerprint", "check", cwd=tmp_path).returncode == 0
 
 
 def test_a_fingerprint_that_is_missing_or_broken_is_one_line(tmp_path, run):
-    one_line_error(run("-m", "common.fingerprint", "check", cwd=tmp_path), "fingerprint.json: no such file")
-    one_line_error(run("-m", "common.fingerprint", "write", cwd=tmp_path), "give --function and --picture")
+    one_line_error(run("-m", "common.data.fingerprint", "check", cwd=tmp_path), "fingerprint.json: no such file")
+    one_line_error(run("-m", "common.data.fingerprint", "write", cwd=tmp_path), "give --function and --picture")
     for content in ('{"function": "nowhere.f", "picture": [4, 4]}', '{"function": "json.nothing", "picture": [4, 4]}',
                     '{"picture": [4, 4]}', "[]"):
         (tmp_path / "fingerprint.json").write_text(content)
-        one_line_error(run("-m", "common.fingerprint", "check", cwd=tmp_path), "fingerprint.json: cannot be checked")
+        one_line_error(run("-m", "common.data.fingerprint", "check", cwd=tmp_path), "fingerprint.json: cannot be checked")
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import cityscapes, gallery
-from conftest import ROOT, one_line_error
-
 import CGAN_gallery
 import edsr_gallery
 import intrada_gallery
 import nested_unet_gallery
 import pix2pixhd_gallery
+from common.data import cityscapes
+from common.publish import gallery
+from conftest import ROOT, one_line_error
 
 
 def picture(seed, height=64, width=80):

@@ -16,8 +16,8 @@ import intrada_postprocess
 import intrada_preprocess
 import intrada_pth2onnx
 import lay_out_cityscapes
-from common import cityscapes
-from common.errors import UserError
+from common.base.errors import UserError
+from common.data import cityscapes, result_files
 from conftest import ROOT, environment, one_line_error, shared
 
 INTRADA = ROOT / "IntraDA"
@@ -355,7 +355,7 @@ def test_layout_of_one_part(plain):
 
 def narrow_checkpoint(path: Path) -> None:
     import deeplabv2
-    from common import checkpoint
+    from common.convert import checkpoint
     checkpoint.save(deeplabv2.seeded(0, blocks=(1, 1, 1, 1), widths=(4, 2, 2, 2, 2)), path)
 
 
@@ -380,10 +380,11 @@ def test_export_has_the_main_output_alone_opset_11_and_a_free_batch(exported):
 
 
 def test_exported_output_is_the_second_of_the_upstream_s_two(exported):
-    import deeplabv2
     import onnxruntime
     import torch
-    from common import checkpoint
+
+    import deeplabv2
+    from common.convert import checkpoint
     image = np.random.default_rng(2).uniform(-100, 100, (1, 3, 512, 1024)).astype(np.float32)
     with torch.no_grad():
         auxiliary, main = deeplabv2.from_state(checkpoint.load(exported / "x.pth"), both_outputs=True)(torch.from_numpy(image))
@@ -394,7 +395,7 @@ def test_exported_output_is_the_second_of_the_upstream_s_two(exported):
 
 
 def test_a_checkpoint_that_does_not_fit_names_the_tensor(tmp_path, exported):
-    from common import checkpoint
+    from common.convert import checkpoint
     state = checkpoint.load(exported / "x.pth")
     del state["layer4.0.conv2.weight"]
     checkpoint.save(state, tmp_path / "x.pth")
@@ -427,7 +428,7 @@ def test_every_script_prints_help_without_importing_torch(script, run):
 
 
 def test_facts_hold_the_atc_lines_of_every_batch_size():
-    from common import facts
+    from common.base import facts
     model = facts.load(INTRADA)
     assert [f'"image:{batch},3,512,1024"' in line and f"_bs{batch} " in line
             for batch, line in zip((1, 4, 8, 16, 32), model.atc)] == [True] * 5 and len(model.atc) == 5
@@ -443,13 +444,13 @@ def test_onnx_and_pytorch_agree_on_the_six_photos_in_miou_and_in_classes(tmp_pat
         result = run(*arguments, cwd=tmp_path, timeout=1800, PYTHONPATH=f"{INTRADA}:{ROOT}")
         assert result.returncode == 0, result.stderr
     ok(INTRADA / "lay_out_cityscapes.py", shared("data", "cityscapes"), "cityscapes")
-    ok("-m", "common.seed", "--model", INTRADA, "--output", "x.pth")
+    ok("-m", "common.convert.seed", "--model", INTRADA, "--output", "x.pth")
     ok(INTRADA / "intrada_pth2onnx.py", "x.pth", "x.onnx")
     ok(INTRADA / "intrada_preprocess.py", "cityscapes", "prep")
     ok(INTRADA / "gen_dataset_info.py", "bin", "prep", "x.info", 512, 1024)
-    ok("-m", "common.benchmark", "-om_path=x.onnx", "-input_text_path=x.info", "-input_width=1024", "-input_height=512",
+    ok("-m", "common.tools.benchmark", "-om_path=x.onnx", "-input_text_path=x.info", "-input_width=1024", "-input_height=512",
        "-output_binary=True", "-useDvpp=False")
-    ok("-m", "common.pytorch_infer", "--model", INTRADA, "--pth", "x.pth", "--prep", "prep", "--output", "pytorch")
+    ok("-m", "common.infer.pytorch_infer", "--model", INTRADA, "--pth", "x.pth", "--prep", "prep", "--output", "pytorch")
     for folder in ("result/dumpOutput_device0", "pytorch"):
         ok(INTRADA / "intrada_postprocess.py", "cityscapes", folder, f"{folder}_labels", "--prep", "prep")
     onnx, pytorch = (json.loads((tmp_path / f"{folder}_labels/result.json").read_text())
@@ -462,14 +463,14 @@ def test_onnx_and_pytorch_agree_on_the_six_photos_in_miou_and_in_classes(tmp_pat
 
 @pytest.mark.full
 def test_a_batch_of_four_with_a_partial_last_batch_gives_the_results_of_batch_one(tmp_path, run, exported):
-    from common import dataset as common_dataset
+    from common.data import dataset as common_dataset
     run(INTRADA / "lay_out_cityscapes.py", shared("data", "cityscapes"), "cityscapes", cwd=tmp_path)
     run(INTRADA / "intrada_preprocess.py", "cityscapes", "prep", cwd=tmp_path)
     for batch in (1, 4):
-        result = run("-m", "common.ais_infer", "--model", exported / "x.onnx", "--input", "prep", "--output", "out",
+        result = run("-m", "common.tools.ais_infer", "--model", exported / "x.onnx", "--input", "prep", "--output", "out",
                      "--output_dirname", f"bs{batch}", "--batchsize", batch, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
-    first, second = (common_dataset.results(tmp_path / f"out/bs{batch}") for batch in (1, 4))
+    first, second = (result_files.find(tmp_path / f"out/bs{batch}") for batch in (1, 4))
     assert sorted(first) == sorted(second) and len(first) == 6
     for stem in first:
         one, four = (common_dataset.read_bin(found[stem][0], (19, 65, 129)) for found in (first, second))
@@ -492,11 +493,11 @@ def test_make_goes_the_whole_way_then_does_nothing_then_only_what_follows(datase
     assert (project / f"IntraDA/build/labels/{STEMS[0]}_leftImg8bit_color.png").is_file()
     assert ran(make(project, "-C", "IntraDA", "all", *arguments)) == []
     (dataset / f"my data/cityscapes/gtFine/val/aachen/{STEMS[0]}_gtFine_labelIds.png").touch()
-    assert set(ran(make(project, "-C", "IntraDA", "all", *arguments))) - {"common.page"} == {"intrada_postprocess.py"}
+    assert set(ran(make(project, "-C", "IntraDA", "all", *arguments))) - {"common.publish.page"} == {"intrada_postprocess.py"}
     assert "over 1 samples" in make(project, "-C", "IntraDA", "all", *arguments, "LIMIT=1").stdout
     sweep = make(project, "-C", "IntraDA", "sweep", *arguments)
     assert sweep.returncode == 0 and "28.79" in sweep.stdout and "no NPU figure" in sweep.stdout
-    assert ran(make(project, "-C", "IntraDA", "sweep", *arguments)) in ([], ["common.sweep"])
+    assert ran(make(project, "-C", "IntraDA", "sweep", *arguments)) in ([], ["common.judge.sweep"])
 
 
 @pytest.mark.full

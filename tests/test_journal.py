@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from common.journal import Journal, stamp
+from common.base.journal import Journal, stamp
 
 
 def test_a_cut_off_run_keeps_what_was_finished(tmp_path):

@@ -44,7 +44,7 @@ def ran(result: subprocess.CompletedProcess) -> list:
         words = line.split()
         name = next((word for word in words if word.endswith(".py")), None) or words[words.index("-m") + 1]
         found.append(name.replace("../", ""))
-    return [name for name in found if name not in ("common.report", "common.page") and not name.endswith("_gallery.py")]
+    return [name for name in found if name not in ("common.publish.report", "common.publish.page") and not name.endswith("_gallery.py")]
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_bare_make_prints_help(project):
 def test_a_dry_run_on_a_fresh_folder_prints_the_lines_and_makes_nothing(project):
     result = make(project, "-n", "-C", "EDSR", "all")
     assert result.returncode == 0, result.stderr
-    assert "edsr_pth2onnx.py --pth checkpoint.pth" in result.stdout and "common.benchmark" in result.stdout
+    assert "edsr_pth2onnx.py --pth checkpoint.pth" in result.stdout and "common.tools.benchmark" in result.stdout
     assert not (project / "EDSR/build/prep").exists()
 
 
@@ -91,15 +91,15 @@ def test_an_unknown_model_is_refused(project):
 def test_the_whole_way_then_nothing_then_only_what_follows_from_a_change(project, dataset):
     arguments = ("-C", "EDSR", "all", f"DATASETS_PATH={dataset}", *QUICK)
     first = make(project, *arguments)
-    assert "common.benchmark" in ran(first) and "pass" in first.stdout
+    assert "common.tools.benchmark" in ran(first) and "pass" in first.stdout
     assert "weights   the demo's, which come with this collection" in first.stdout
     assert ran(make(project, *arguments)) == []
 
     Image.new("RGB", (32, 24), (9, 9, 9)).save(dataset / "LR/0802x2.png")
     again = make(project, *arguments)
     assert sorted(ran(again)) == sorted([
-        "get_max_size.py", "edsr_preprocess.py", "get_info.py", "common.benchmark", "edsr_postprocess.py",
-        "common.pytorch_infer", "edsr_postprocess.py", "common.agreement"])
+        "get_max_size.py", "edsr_preprocess.py", "get_info.py", "common.tools.benchmark", "edsr_postprocess.py",
+        "common.infer.pytorch_infer", "edsr_postprocess.py", "common.judge.agreement"])
     assert "(1 were there already)" in again.stdout
     results = [project / f"EDSR/build/result/dumpOutput_device0/{stem}x2_1.bin" for stem in ("0801", "0802")]
     preprocessed = project / "EDSR/build/prep/bin/0802x2.bin"
@@ -107,7 +107,7 @@ def test_the_whole_way_then_nothing_then_only_what_follows_from_a_change(project
 
     (dataset / "HR/0801.png").touch()
     assert set(ran(make(project, *arguments))) == {"edsr_postprocess.py"}
-    assert set(ran(make(project, *arguments, "DEVICE=cpu", "THREADS=1"))) >= {"common.benchmark"}
+    assert set(ran(make(project, *arguments, "DEVICE=cpu", "THREADS=1"))) >= {"common.tools.benchmark"}
 
 
 def test_seeded_weights_are_taken_when_asked_for_and_the_demos_again_when_not(project, dataset):
@@ -129,7 +129,7 @@ NARROW = ("PTH=seeded", "SEEDED=blocks=1 features=8", "PERF_SIZE=32")
 def test_another_precision_counts_as_a_changed_input_of_what_is_timed_alone(project, dataset):
     arguments = ("-C", "EDSR", "postprocess", f"DATASETS_PATH={dataset}", *QUICK, *NARROW)
     make(project, *arguments, "DEVICE=openvino")
-    assert ran(make(project, *arguments, "DEVICE=openvino", "PRECISION=f32")) == ["common.benchmark",
+    assert ran(make(project, *arguments, "DEVICE=openvino", "PRECISION=f32")) == ["common.tools.benchmark",
                                                                                   "edsr_postprocess.py"]
     record = json.loads((project / "EDSR/build/result/onnxruntime_batchsize_1_device_0.json").read_text())
     assert record["provenance"]["provider"] == "CPU, f32"

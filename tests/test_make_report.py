@@ -62,7 +62,7 @@ def test_changed_preprocessing_stops_make_before_inference(project):
     script.write_text(whole.replace("= image.transpose(2, 0, 1)", "= image.transpose(2, 0, 1) / 255"))
     result = make(project, "-C", "EDSR", "infer", *NARROW)
     script.write_text(whole)
-    assert result.returncode == 2 and "common.benchmark" not in result.stdout
+    assert result.returncode == 2 and "common.tools.benchmark" not in result.stdout
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and "a division by 255 was added" in errors[0]
     assert make(project, "-C", "EDSR", "infer", *NARROW).returncode == 0

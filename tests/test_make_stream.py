@@ -36,12 +36,12 @@ def test_the_whole_way_as_a_stream_then_step_by_step_gives_the_same_figures(edsr
     streamed = edsr("all", "STREAM=1", "LIMIT=2")
     assert streamed.returncode == 0, streamed.stderr
     lines = [line for line in streamed.stdout.splitlines() if line.startswith("cd build")]
-    assert len([line for line in lines if "-m common.stream --onnx edsr_x2.onnx" in line]) == 1
-    steps = ("../edsr_preprocess.py", "../edsr_postprocess.py", "-input_text_path", "pytorch_infer", "common.agreement")
+    assert len([line for line in lines if "-m common.infer.stream --onnx edsr_x2.onnx" in line]) == 1
+    steps = ("../edsr_preprocess.py", "../edsr_postprocess.py", "-input_text_path", "pytorch_infer", "common.judge.agreement")
     assert [line for line in lines if any(word in line for word in steps)] == []
     assert not (edsr.build / "prep").exists() and not list(edsr.build.rglob("*.bin"))
     found, report = accuracy(edsr.build), json.loads((edsr.build / "report.json").read_text())
-    jsonschema.Draft202012Validator(json.loads((ROOT / "common/report.schema.json").read_text())).validate(report)
+    jsonschema.Draft202012Validator(json.loads((ROOT / "common/publish/report.schema.json").read_text())).validate(report)
     assert report["performance"][0]["sample_count"] == 2 and report["performance"][0]["tool"] == "stream"
     assert report["agreement"] is None and report["verdict"] == "none"
     page = (edsr.build / "report.html").read_text(encoding="utf-8")
@@ -49,7 +49,7 @@ def test_the_whole_way_as_a_stream_then_step_by_step_gives_the_same_figures(edsr
     assert ran(edsr("all", "STREAM=1", "LIMIT=2")) == []
 
     steps = ran(edsr("all", "LIMIT=2"))
-    assert {"edsr_preprocess.py", "common.benchmark", "edsr_postprocess.py", "common.pytorch_infer"} <= set(steps)
+    assert {"edsr_preprocess.py", "common.tools.benchmark", "edsr_postprocess.py", "common.infer.pytorch_infer"} <= set(steps)
     assert accuracy(edsr.build) == found
     assert json.loads((edsr.build / "report.json").read_text())["agreement"]["verdict"] == "pass"
 
@@ -61,7 +61,7 @@ def test_a_run_of_the_other_way_in_between_does_not_leave_its_figures(edsr):
     assert edsr("postprocess", "LIMIT=2").returncode == 0 and samples() == 2
     assert edsr("stream", "STREAM=1", "LIMIT=3").returncode == 0 and samples() == 3
     back = edsr("postprocess", "LIMIT=2")
-    assert ran(back)[-1] == "edsr_postprocess.py" and "common.benchmark" not in ran(back) and samples() == 2
+    assert ran(back)[-1] == "edsr_postprocess.py" and "common.tools.benchmark" not in ran(back) and samples() == 2
     forth = edsr("stream", "STREAM=1", "LIMIT=3")
     assert "(3 were there already)" in forth.stdout and samples() == 3
 

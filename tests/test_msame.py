@@ -1,4 +1,4 @@
-"""common/msame.py: msame's command line, files and printed lines, with ONNX Runtime behind them."""
+"""common/tools/msame.py: msame's command line, files and printed lines, with ONNX Runtime behind them."""
 import json
 import os
 import re
@@ -8,13 +8,14 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-import onnx_models
 import pytest
-from conftest import one_line_error
 from onnx import TensorProto
 
-from common import msame, perf
-from common.errors import UserError
+import onnx_models
+from common.base.errors import UserError
+from common.data import result_files
+from common.tools import msame
+from conftest import one_line_error
 
 START = ["[INFO] acl init success", "[INFO] open device 0 success", "[INFO] create context success",
          "[INFO] create stream success", "[INFO] get run mode success", "[INFO] load model ./net.onnx success",
@@ -38,7 +39,7 @@ def here(tmp_path, monkeypatch):
 
 def run(*arguments, output="out"):
     msame.main(["--model", "./net.onnx", "--output", output, *arguments])
-    return perf.newest(output)
+    return result_files.newest(output)
 
 
 def assert_printed(capsys, *expected):
@@ -260,7 +261,7 @@ def test_not_finite_output_names_the_file_and_leaves_none():
     np.zeros(4, np.float32).tofile("in/zero.bin")
     with pytest.raises(UserError, match="NaN or infinity in the output for zero.bin"):
         run("--input", "in")
-    assert os.listdir(perf.newest("out")) == []
+    assert os.listdir(result_files.newest("out")) == []
 
 
 def test_limit_takes_the_first_files(monkeypatch):

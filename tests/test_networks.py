@@ -19,8 +19,8 @@ import deeplabv2
 import edsr
 import local_enhancer
 import nested_unet
-from common import checkpoint
-from common.errors import UserError
+from common.base.errors import UserError
+from common.convert import checkpoint
 
 SHARED = Path(os.environ.get("SHARED", Path(__file__).resolve().parents[2] / "shared"))
 

@@ -1,4 +1,4 @@
-"""common/openvino_engine.py: DEVICE=openvino, its precisions, and that nothing calls its figures ONNX Runtime's."""
+"""common/openvino_session.py: DEVICE=openvino, its precisions, and that nothing calls its figures ONNX Runtime's."""
 from __future__ import annotations
 
 import hashlib
@@ -13,9 +13,12 @@ import pytest
 from onnx import TensorProto
 
 import onnx_models
-from common import engine, offline, openvino_engine, perf, readme
-from common.engine import open_session
-from common.errors import UserError
+from common.base.errors import UserError
+from common.dev import readme
+from common.engines import engine, onnxruntime_session, openvino_session, sessions
+from common.engines.sessions import open_session
+from common.infer import offline
+from common.tools import perf
 from conftest import ROOT, one_line_error
 
 HAS_BF16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -135,7 +138,7 @@ def test_without_the_package_one_line_says_how_to_get_the_pinned_version(tmp_pat
         open_session(onnx_models.affine(tmp_path / "m.onnx"), "openvino")
     assert str(told.value).endswith(f"make extras, or pip install openvino=={pinned}") and "\n" not in str(told.value)
     with pytest.raises(UserError, match="make extras"):
-        engine.check("openvino-f32")
+        sessions.check("openvino-f32")
 
 
 def test_bf16_on_a_cpu_without_it_is_refused_with_what_the_cpu_has(tmp_path, without_bf16):
@@ -144,8 +147,8 @@ def test_bf16_on_a_cpu_without_it_is_refused_with_what_the_cpu_has(tmp_path, wit
                                         "PRECISION=f32"):
         open_session(path, "openvino", precision="bf16")
     with pytest.raises(UserError, match="no bf16"):
-        engine.check("openvino-bf16")
-    engine.check("openvino-f32")
+        sessions.check("openvino-bf16")
+    sessions.check("openvino-f32")
     assert open_session(path, "openvino").provider == "CPU, f32"
 
 
@@ -162,7 +165,7 @@ def test_a_precision_that_does_not_fit_is_one_line(tmp_path, device, precision, 
 def test_what_must_be_onnx_runtime_stays_so_whatever_the_environment_says(tmp_path, monkeypatch):
     monkeypatch.setenv("DEVICE", "openvino")
     monkeypatch.setenv("PRECISION", "bf16")
-    session = engine.Session(onnx_models.affine(tmp_path / "m.onnx"), device="cpu")  # as export and simplify do
+    session = onnxruntime_session.Session(onnx_models.affine(tmp_path / "m.onnx"), device="cpu")  # as export and simplify do
     assert session.provenance()["backend"] == "onnxruntime"
 
 
@@ -239,28 +242,28 @@ def test_doctor_tells_whether_openvino_is_here_and_what_device_and_precision_nee
     (tmp_path / "requirements.txt").write_text("numpy>=1.21\n")
     (tmp_path / "openvino.py").write_text("raise ImportError('simulated')\n")
     asked = {"cwd": tmp_path, "DEVICE": "openvino"}
-    assert f"{VERSION}: DEVICE=openvino" in run("-m", "common.doctor", "--only", "machine", **asked).stdout
+    assert f"{VERSION}: DEVICE=openvino" in run("-m", "common.npu.doctor", "--only", "machine", **asked).stdout
     for more, part in (({"PYTHONPATH": f"{tmp_path}:{ROOT}"}, "make extras"), ({"PRECISION": "x"}, "PRECISION=x")):
-        result = run("-m", "common.doctor", "--only", "machine", **asked, **more)
+        result = run("-m", "common.npu.doctor", "--only", "machine", **asked, **more)
         line, = [line for line in result.stdout.splitlines() if line.startswith("MISSING")]
         assert result.returncode == 1 and part in line
 
 
 def test_the_engines_that_make_knows_are_those_of_the_code():
-    text = (ROOT / "common/model.mk").read_text(encoding="utf-8")
+    text = (ROOT / "common/make/model.mk").read_text(encoding="utf-8")
     assert re.findall(r"^ALL_ENGINES := (.*)$", text, re.MULTILINE) == [" ".join(engine.ENGINES)]
 
 
 def test_the_bench_lets_variants_take_turns_and_prints_their_ratio(tmp_path, run):
     path = onnx_models.affine(tmp_path / "m.onnx")
-    result = run("-m", "common.engine_bench", path, "cpu/1", "cpu+no-spinning", "openvino-f32/1", "--rounds", 1)
+    result = run("-m", "common.dev.engine_bench", path, "cpu/1", "cpu+no-spinning", "openvino-f32/1", "--rounds", 1)
     assert result.returncode == 0, result.stderr
     rows = result.stdout.splitlines()[1:]
     assert [row.split()[0] for row in rows] == ["cpu/1", "cpu+no-spinning", "openvino-f32/1"]
     assert rows[0].split()[3] == rows[0].split()[6] == "1.00" and "OpenVINO" in rows[2] and "1 thread" in rows[0]
-    one_line_error(run("-m", "common.engine_bench", path, "cpu+fast"), "cpu+fast: expected cpu+ one of basic")
-    one_line_error(run("-m", "common.engine_bench", path, "gpu"), "gpu: expected one of cpu")
+    one_line_error(run("-m", "common.dev.engine_bench", path, "cpu+fast"), "cpu+fast: expected cpu+ one of basic")
+    one_line_error(run("-m", "common.dev.engine_bench", path, "gpu"), "gpu: expected one of cpu")
 
 
 def test_the_version_named_is_the_one_that_is_pinned():
-    assert f"openvino=={openvino_engine.PINNED}\n" in (ROOT / "requirements-extra.txt").read_text()
+    assert f"openvino=={openvino_session.PINNED}\n" in (ROOT / "requirements-extra.txt").read_text()

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import files, gallery, page
-from common.errors import UserError
+from common.base import files
+from common.base.errors import UserError
+from common.publish import gallery, page
 from conftest import one_line_error
 from test_report import MODELS, behind, full, run_record
 
@@ -70,7 +71,7 @@ def reports(tmp_path):
 
 
 def test_the_page_is_one_file_without_script_or_network(reports, tmp_path, run):
-    result = run("-m", "common.page", *reports, "--output", tmp_path / "report.html")
+    result = run("-m", "common.publish.page", *reports, "--output", tmp_path / "report.html")
     assert result.returncode == 0, result.stderr
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     seen = Checked(text)
@@ -206,11 +207,11 @@ def test_numbers_for_people(value, text):
 
 def test_bad_input_is_one_line_and_no_page(reports, tmp_path, run):
     out = tmp_path / "x.html"
-    one_line_error(run("-m", "common.page", tmp_path / "none.json", "--output", out), "no such file")
+    one_line_error(run("-m", "common.publish.page", tmp_path / "none.json", "--output", out), "no such file")
     (tmp_path / "bad.json").write_text('{"model": "EDSR"}')
-    one_line_error(run("-m", "common.page", tmp_path / "bad.json", "--output", out), "is no report of this version")
+    one_line_error(run("-m", "common.publish.page", tmp_path / "bad.json", "--output", out), "is no report of this version")
     (reports[0].parent / "gallery/0_0.png").write_bytes(b"no picture")
-    one_line_error(run("-m", "common.page", reports[0], "--output", out), "0_0.png: cannot be decoded")
+    one_line_error(run("-m", "common.publish.page", reports[0], "--output", out), "0_0.png: cannot be decoded")
     assert not out.exists()
 
 

@@ -1,16 +1,18 @@
-"""common/perf.py against real logs of the tools, as published."""
+"""common/tools/perf.py against real logs of the tools, as published."""
 import json
 import os
 import time
 from pathlib import Path
 
 import numpy as np
-import onnx_models
 import pytest
-from conftest import one_line_error
 
-from common import ais_infer, benchmark, msame, perf
-from common.errors import UserError
+import onnx_models
+from common.base.errors import UserError
+from common.data import result_files
+from common.engines import timing
+from common.tools import ais_infer, benchmark, msame, perf
+from conftest import one_line_error
 
 UNETPP_BS1 = """\
 [e2e] throughputRate: 96.455, latency: 1389.25
@@ -335,12 +337,12 @@ def test_a_binary_or_missing_file_is_an_error(tmp_path):
 
 def test_summarise_agrees_with_numpy():
     values = np.random.default_rng(0).exponential(size=137)
-    found = perf.summarise(list(values))
+    found = timing.summarise(list(values))
     assert found["count"] == 137
     for name, expected in (("mean", values.mean()), ("median", np.median(values)), ("min", values.min()),
                            ("max", values.max()), ("p99", np.percentile(values, 99))):
         assert found[name] == pytest.approx(expected, rel=1e-12)
-    assert perf.summarise([3.5])["p99"] == 3.5
+    assert timing.summarise([3.5])["p99"] == 3.5
 
 
 @pytest.fixture
@@ -400,12 +402,12 @@ def test_newest_goes_by_time_because_names_do_not_sort(tmp_path):
     for name in ("profiler", "dump"):
         (tmp_path / name).mkdir()
     (tmp_path / "20991231_1_1_1_1_onnxruntime.json").write_text("{}")
-    assert perf.newest(tmp_path).name == "20211217_11_36_6_921476"
+    assert result_files.newest(tmp_path).name == "20211217_11_36_6_921476"
 
 
 def test_newest_of_an_empty_folder_is_an_error(tmp_path):
     with pytest.raises(UserError, match="holds no result folder"):
-        perf.newest(tmp_path)
+        result_files.newest(tmp_path)
 
 
 def test_the_command_prints_a_block_a_field_or_the_newest_folder(tmp_path):

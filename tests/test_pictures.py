@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import pictures
-from common.errors import UserError
+from common.base import pictures, settings
+from common.base.errors import UserError
 
 
 def test_pictures_are_found_sorted_in_any_case_and_hidden_files_are_passed_over(tmp_path):
@@ -52,11 +52,11 @@ def test_written_pixels_are_read_back_equal(tmp_path):
 def test_a_limit_that_is_no_count_is_an_error(monkeypatch, text):
     monkeypatch.setenv("LIMIT", text)
     with pytest.raises(UserError, match="at least 1"):
-        pictures.limit()
+        settings.limit()
 
 
 def test_the_limit_is_the_flag_then_the_environment_then_none(monkeypatch):
     monkeypatch.setenv("LIMIT", "3")
-    assert pictures.limit(2) == 2 and pictures.limit() == 3
+    assert settings.limit(2) == 2 and settings.limit() == 3
     monkeypatch.setenv("LIMIT", "")
-    assert pictures.limit() is None
+    assert settings.limit() is None

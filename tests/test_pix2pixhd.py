@@ -19,8 +19,9 @@ import pix2pixhd_gpu_log
 import pix2pixhd_postprocess
 import pix2pixhd_preprocess
 import pix2pixhd_pth2onnx
-from common import accuracy, dataset, facts, files
-from common.errors import UserError
+from common.base import facts, files, metrics
+from common.base.errors import UserError
+from common.data import dataset
 from conftest import ROOT, environment, one_line_error, shared
 
 MODEL = ROOT / "Pix2pixHD"
@@ -353,20 +354,20 @@ def test_ssim_equals_the_formula_at_every_position():
     output = np.clip(truth * 0.8 + generator.normal(20, 15, truth.shape), 0, 255).astype(np.uint8)
     expected = np.mean([plain_ssim(output[..., channel], truth[..., channel]) for channel in range(3)])
     assert 0.5 < expected < 0.98
-    assert accuracy.ssim(output, truth) == pytest.approx(expected, abs=1e-9)
-    assert accuracy.ssim(truth, truth) == pytest.approx(1, abs=1e-12)
+    assert metrics.ssim(output, truth) == pytest.approx(expected, abs=1e-9)
+    assert metrics.ssim(truth, truth) == pytest.approx(1, abs=1e-12)
 
 
 def test_ssim_of_two_flat_pictures_by_hand():
     black, white = np.zeros((11, 11, 1), np.uint8), np.full((11, 11, 1), 255, np.uint8)
-    assert accuracy.ssim(black, white) == pytest.approx(6.5025 / (255 ** 2 + 6.5025))
+    assert metrics.ssim(black, white) == pytest.approx(6.5025 / (255 ** 2 + 6.5025))
 
 
 def test_ssim_refuses_two_sizes_and_pictures_below_the_window():
     with pytest.raises(ValueError, match="shapes differ"):
-        accuracy.ssim(np.zeros((12, 12, 3), np.uint8), np.zeros((12, 13, 3), np.uint8))
+        metrics.ssim(np.zeros((12, 12, 3), np.uint8), np.zeros((12, 13, 3), np.uint8))
     with pytest.raises(ValueError, match="smaller than the window"):
-        accuracy.ssim(np.zeros((10, 12, 3), np.uint8), np.zeros((10, 12, 3), np.uint8))
+        metrics.ssim(np.zeros((10, 12, 3), np.uint8), np.zeros((10, 12, 3), np.uint8))
 
 
 def test_agreement_names_the_worst_picture_and_gives_psnr_and_ssim_of_each(tmp_path, run):
@@ -449,7 +450,7 @@ def test_the_lines_that_the_gpu_log_holds_are_those_that_the_diff_prints():
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small seeded checkpoint and its four exports: <input>_<reflect_pad>.onnx."""
     import local_enhancer
-    from common import checkpoint
+    from common.convert import checkpoint
     folder = tmp_path_factory.mktemp("exported")
     checkpoint.save(local_enhancer.seeded(1, **SMALL), folder / "latest_net_G.pth")
     for form in ("onehot", "labels"):
@@ -461,7 +462,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_onnx(path: Path, prep: Path) -> List[np.ndarray]:
-    from common.engine import Session
+    from common.engines.onnxruntime_session import Session
     session = Session(path, device="cpu", threads=1)
     return [session.run([dataset.read_bin(record["bin"], record["shape"], record["dtype"])])[0]
             for record in dataset.read_manifest(prep)]
@@ -498,9 +499,10 @@ def test_export_uses_plain_operators_alone(exported):
 
 
 def test_all_four_exports_give_the_same_pixels_and_pytorchs(exported, maps, tmp_path):
-    import local_enhancer
     import torch
-    from common import checkpoint
+
+    import local_enhancer
+    from common.convert import checkpoint
     for form in ("onehot", "labels"):
         preprocess(maps, tmp_path / form, form)
     network = local_enhancer.from_state(checkpoint.load(exported / "latest_net_G.pth"))
@@ -516,7 +518,7 @@ def test_all_four_exports_give_the_same_pixels_and_pytorchs(exported, maps, tmp_
 
 
 def test_pytorch_infer_takes_both_forms_and_gives_the_same(exported, maps, tmp_path):
-    from common import pytorch_infer
+    from common.infer import pytorch_infer
     outputs = []
     for form in ("onehot", "labels"):
         preprocess(maps, tmp_path / form, form)
@@ -526,8 +528,9 @@ def test_pytorch_infer_takes_both_forms_and_gives_the_same(exported, maps, tmp_p
 
 
 def test_a_label_id_beyond_the_last_gives_no_plane_a_one():
-    import local_enhancer
     import torch
+
+    import local_enhancer
     taken = []
     network = local_enhancer.FromLabels(lambda x: taken.append(x) or x)
     network(torch.tensor([[[[0, 34, 35, 255]], [[0, 1, 1, 0]]]], dtype=torch.uint8))
@@ -557,7 +560,7 @@ def test_export_of_a_bad_checkpoint_is_an_error_and_leaves_no_file(tmp_path, mak
 
 def save(folder: Path, drop: str = "", **widths: int) -> None:
     import local_enhancer
-    from common import checkpoint
+    from common.convert import checkpoint
     state = dict(local_enhancer.seeded(0, **{**SMALL, **widths}).state_dict())
     state.pop(drop, None)
     checkpoint.save(state, folder / "latest_net_G.pth")
@@ -660,7 +663,7 @@ def test_every_readme_line_runs_as_printed(tmp_path):
 @pytest.mark.full
 def test_ten_pictures_of_the_full_width_are_the_same_from_both_inputs(tmp_path, run):
     data = shared("data", "cityscapes")
-    seed = run("-m", "common.seed", "--model", MODEL, "--output", tmp_path / "latest_net_G.pth", cwd=MODEL)
+    seed = run("-m", "common.convert.seed", "--model", MODEL, "--output", tmp_path / "latest_net_G.pth", cwd=MODEL)
     assert seed.returncode == 0, seed.stderr
     found: Dict[str, List[str]] = {}
     for form in ("onehot", "labels"):
@@ -676,7 +679,7 @@ def test_ten_pictures_of_the_full_width_are_the_same_from_both_inputs(tmp_path, 
 
 def pixels(onnx_file: Path, data: Path, form: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> List[str]:
     """SHA-256 of the picture of every pair in `data`."""
-    from common.engine import Session
+    from common.engines.onnxruntime_session import Session
     session = Session(onnx_file, device="cpu")
     found = []
     for _, (path, other) in pix2pixhd_preprocess.pair(data):

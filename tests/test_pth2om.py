@@ -13,11 +13,11 @@ import zipfile
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Sequence
 
-import onnx_models
 import pytest
 from onnx import TensorProto
 
-from common import facts
+import onnx_models
+from common.base import facts
 from conftest import ROOT, environment
 
 ASCEND = ROOT / "tests/ascend"
@@ -60,7 +60,7 @@ PYTHON = """\
 for word in "$@"; do if [[ $word == *.onnx ]]; then onnx=$word; fi; done
 case "$*" in
     *_pth2onnx.py*|*"-m onnxsim"*) cp "$STANDIN_MODELS/${{onnx##*/}}" "$onnx" ;;
-    *"-m common.simplify"*) for word in "$@"; do if [[ $word == *.json ]]; then touch "$word"; fi; done ;;
+    *"-m common.convert.simplify"*) for word in "$@"; do if [[ $word == *.json ]]; then touch "$word"; fi; done ;;
     *) exec "{python}" "$@" ;;
 esac
 """

@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 import onnx_models
-from common import ray_data
+from common.infer import ray_data
 from conftest import ROOT, environment, heed_ctrl_c, one_line_error
 
 MODEL = ROOT / "UNetPlusPlus"
@@ -55,7 +55,7 @@ def lay_out(folder: Path, count: int, layers: int = 1) -> Path:
 
 
 def command(*more: str) -> list:
-    return [sys.executable, "-m", "common.stream", "--onnx", "model.onnx", "--preprocess", PREPROCESS,
+    return [sys.executable, "-m", "common.infer.stream", "--onnx", "model.onnx", "--preprocess", PREPROCESS,
             "--postprocess", POSTPROCESS, *more]
 
 
@@ -108,14 +108,14 @@ def test_settings_that_cannot_be_are_refused(place, variables, parts):
 
 
 def test_without_ray_the_line_says_how_to_get_it(place):
-    blocked = "import sys; sys.modules['ray'] = None; from common import errors, stream; errors.run(stream.main)"
+    blocked = "import sys; sys.modules['ray'] = None; from common.base import errors; from common.infer import stream; errors.run(stream.main)"
     result = subprocess.run([sys.executable, "-c", blocked, *command()[3:]], cwd=place, env=settings(ENGINE="ray"),
                             capture_output=True, text=True, timeout=100)
     one_line_error(result, "ENGINE=ray", "make extras", "pip install 'ray[data]'")
 
 
 def test_streaming_without_ray_does_not_import_it(place):
-    watched = ("import sys; from common import errors, stream; stream.main(sys.argv[1:]); "
+    watched = ("import sys; from common.base import errors; from common.infer import stream; stream.main(sys.argv[1:]); "
                "sys.exit(int('ray' in sys.modules))")
     assert subprocess.run([sys.executable, "-c", watched, *command()[3:]], cwd=place, env=settings(),
                           capture_output=True, timeout=100).returncode == 0

@@ -7,8 +7,9 @@ import shutil
 
 import pytest
 
-from common import facts, files, readme
-from common.errors import UserError
+from common.base import facts, files
+from common.base.errors import UserError
+from common.dev import readme
 from conftest import ROOT, one_line_error
 from test_report import full, run_record
 
@@ -60,7 +61,7 @@ def test_writing_a_readme_again_changes_nothing(name, tmp_path, run):
         if (ROOT / name / file).is_file():
             shutil.copy(ROOT / name / file, tmp_path / file)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    result = run("-m", "common.readme", cwd=tmp_path)
+    result = run("-m", "common.dev.readme", cwd=tmp_path)
     assert result.returncode == 0 and result.stdout.count("nothing to change") == 2, result.stderr
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -85,7 +86,7 @@ def folder(tmp_path):
 def test_a_report_is_taken_up_and_again_changes_nothing(folder, run):
     files.write_json(folder / "report.json", full(inputs={"data": "/home/me/Set5", "checkpoint": "/home/me/edsr.pt"},
                                                   value=33.25, sweep=[run_record(batch=4, mean=50.0)]))
-    first = run("-m", "common.readme", "--report", "report.json", cwd=folder)
+    first = run("-m", "common.dev.readme", "--report", "report.json", cwd=folder)
     assert first.returncode == 0, first.stderr
     text = (folder / "README.md").read_text()
     assert text.startswith("# Title\n\nabove\n") and text.endswith("\nbelow\n") and "old" not in text
@@ -95,7 +96,7 @@ def test_a_report_is_taken_up_and_again_changes_nothing(folder, run):
             "bicubic 12.5; 34.6 PyTorch on the same samples with the same checkpoint: fail"] in rows
     (timed,) = [row for row in rows if row[1] == "4" and row[0].startswith("here")]
     assert timed[2] == "80 samples/s" and "mean 50," in timed[3] and "no NPU figure" in timed[3]
-    second = run("-m", "common.readme", "--report", "report.json", cwd=folder)
+    second = run("-m", "common.dev.readme", "--report", "report.json", cwd=folder)
     assert "nothing to change" in second.stdout and (folder / "README.md").read_text() == text
 
 
@@ -114,7 +115,7 @@ def test_seeded_weights_quote_no_accuracy(folder):
 
 def test_a_readme_without_marks_is_one_line_and_left_alone(folder, run):
     (folder / "README.md").write_text(f"{readme.END} {readme.BEGIN}")
-    one_line_error(run("-m", "common.readme", cwd=folder), "README.md: expected the marks")
+    one_line_error(run("-m", "common.dev.readme", cwd=folder), "README.md: expected the marks")
     assert re.fullmatch(r"<!-- results:end --> <!-- results:begin -->", (folder / "README.md").read_text())
     with pytest.raises(UserError, match="holds no measurement"):
         readme.entry(full(runs=[]))
@@ -131,7 +132,7 @@ def chinese(folder):
 def test_the_chinese_readme_gets_the_same_figures_in_chinese(chinese, run):
     files.write_json(chinese / "report.json", full(inputs={"data": "/home/me/Set5", "checkpoint": "/home/me/edsr.pt"},
                                                    value=33.25, sweep=[run_record(batch=4, mean=50.0)]))
-    result = run("-m", "common.readme", "--report", "report.json", cwd=chinese)
+    result = run("-m", "common.dev.readme", "--report", "report.json", cwd=chinese)
     assert result.returncode == 0 and result.stdout.count(": written") == 2, result.stderr
     rows = cells((chinese / "README.zh.md").read_text(encoding="utf-8"))
     assert rows[0] == ["精度", "数据与权重", "样本数", "结果", "说明"]
@@ -179,5 +180,5 @@ def test_a_narrower_networks_speed_carries_a_warning_in_both_languages(folder):
 def test_a_chinese_readme_with_other_marks_is_one_line_and_left_alone(chinese, run, spoil):
     text = "\n".join(f"{mark}\nkept\n{readme.END}" for mark in spoil(list(readme.BEGIN_ZH.values())))
     (chinese / "README.zh.md").write_text(text, encoding="utf-8")
-    one_line_error(run("-m", "common.readme", cwd=chinese), "README.zh.md: expected the marks", "zh accuracy")
+    one_line_error(run("-m", "common.dev.readme", cwd=chinese), "README.zh.md: expected the marks", "zh accuracy")
     assert (chinese / "README.zh.md").read_text(encoding="utf-8") == text

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from common import dist
+from common.dev import dist
 from conftest import ROOT
 
 MODELS = sorted(path.parent.name for path in ROOT.glob("*/facts.json"))
@@ -182,6 +182,6 @@ def test_in_a_folder_that_leaves_the_chinese_readme_is_in_front_and_every_link_l
 @pytest.mark.parametrize("name", MODELS)
 def test_in_a_folder_that_left_the_tables_are_written_in_each_readmes_language(name, tmp_path, run):
     dist.write(ROOT / name, tmp_path / name)
-    result = run("-m", "common.readme", cwd=tmp_path / name)
+    result = run("-m", "common.dev.readme", cwd=tmp_path / name)
     assert result.returncode == 0 and result.stdout.splitlines() == [
         "README.en.md: nothing to change", "README.md: nothing to change"], result.stderr

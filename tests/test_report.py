@@ -9,8 +9,10 @@ import sys
 import jsonschema
 import pytest
 
-from common import facts, files, provenance, report
-from common.errors import UserError
+from common.base import facts, files
+from common.base.errors import UserError
+from common.judge import verdicts
+from common.publish import provenance, report
 from conftest import ROOT
 
 MODELS = sorted(path.parent.name for path in ROOT.glob("*/facts.json"))
@@ -30,11 +32,11 @@ def agreement(verdict="pass"):
 
 
 def run_record(model="a.onnx", batch=1, mean=20.0, checksum="c" * 64, sha256="a" * 64):
-    """An inference's record as common.offline leaves it."""
+    """An inference's record as common.infer.offline leaves it."""
     return {"recipe": {}, "samples": [{"id": "x"}], "tool": "benchmark", "provenance": {
                 "backend": "onnxruntime", "version": "1.24.4", "provider": "CPUExecutionProvider", "device": "Some CPU",
                 "threads": 2, "model": model, "model_sha256": sha256, "metadata": {"checkpoint_sha256": checksum}},
-            "date": DATE, "command": ["python3", "-m", "common.benchmark"], "batch": batch, "files_per_batch": 1,
+            "date": DATE, "command": ["python3", "-m", "common.tools.benchmark"], "batch": batch, "files_per_batch": 1,
             "warm_up_runs": 1, "sample_count": 7, "compute_ms": {"mean": mean, "median": mean - 1, "p99": mean + 9,
                                                                  "min": mean - 2, "max": mean + 10, "count": 7},
             "samples_per_s": 1000 * batch / mean, "end_to_end_s": 2.0, "end_to_end_samples_per_s": 3.5,
@@ -61,7 +63,7 @@ def full(name="EDSR", value=34.6, verdict="pass", **more):
 
 
 def schema():
-    return jsonschema.Draft202012Validator(json.loads((ROOT / "common/report.schema.json").read_text()))
+    return jsonschema.Draft202012Validator(json.loads((ROOT / "common/publish/report.schema.json").read_text()))
 
 
 # the schema
@@ -102,16 +104,16 @@ def test_a_report_that_lacks_or_twists_something_does_not_fit(break_it):
 def test_the_published_figure_counts_for_the_published_checkpoint_on_the_whole_set_only():
     model = facts.load(ROOT / "EDSR")
     own = model.weights["sha256"]
-    assert report.judge(model, accuracy(34.60), None, own)["reference"] == 34.61
-    assert report.judge(model, accuracy(34.60, 99), accuracy(30.0), own)["reference"] == 30.0
-    assert report.judge(model, accuracy(34.60), accuracy(30.0), "0" * 64)["reference"] == 30.0
-    assert report.judge(model, accuracy(34.60), None, "0" * 64)["verdict"] == "none"
+    assert verdicts.judge(model, accuracy(34.60), None, own)["reference"] == 34.61
+    assert verdicts.judge(model, accuracy(34.60, 99), accuracy(30.0), own)["reference"] == 30.0
+    assert verdicts.judge(model, accuracy(34.60), accuracy(30.0), "0" * 64)["reference"] == 30.0
+    assert verdicts.judge(model, accuracy(34.60), None, "0" * 64)["verdict"] == "none"
 
 
 @pytest.mark.parametrize("value, verdict", [(34.61, "pass"), (34.27, "pass"), (34.26, "fail"), (40, "pass")])
 def test_more_than_one_per_cent_below_the_reference_fails(value, verdict):
     model = facts.load(ROOT / "EDSR")
-    assert report.judge(model, accuracy(value), None, model.weights["sha256"])["verdict"] == verdict
+    assert verdicts.judge(model, accuracy(value), None, model.weights["sha256"])["verdict"] == verdict
 
 
 def test_seeded_weights_yield_agreement_and_no_accuracy():
@@ -133,9 +135,9 @@ def test_one_failed_part_fails_the_report(value, onnx, om, verdict):
 def test_a_failed_verdict_is_the_exit_status(tmp_path, run, verb):
     files.write_json(tmp_path / "good.json", full())
     files.write_json(tmp_path / "bad.json", full(value=20))
-    result = run("-m", "common.report", verb, tmp_path / "good.json")
+    result = run("-m", "common.publish.report", verb, tmp_path / "good.json")
     assert result.returncode == 0 and "fail" not in result.stdout
-    result = run("-m", "common.report", verb, tmp_path / "good.json", tmp_path / "bad.json")
+    result = run("-m", "common.publish.report", verb, tmp_path / "good.json", tmp_path / "bad.json")
     assert result.returncode == 1 and "fail" in result.stdout and "20" in result.stdout
 
 
@@ -243,7 +245,7 @@ def test_make_writes_a_report_that_fits_the_schema(tmp_path, run):
     for name, content in (("inputs", {"data": "demo", "checkpoint": "/w.pth"}), ("accuracy", accuracy(30.0)),
                           ("agreement", agreement()), ("run", run_record(checksum=checksum))):
         files.write_json(tmp_path / f"{name}.json", content)
-    result = run("-m", "common.report", "make", "--model", ROOT / "EDSR", "--accuracy", "accuracy.json", "--pytorch",
+    result = run("-m", "common.publish.report", "make", "--model", ROOT / "EDSR", "--accuracy", "accuracy.json", "--pytorch",
                  "accuracy.json", "--agreement", "agreement.json", "--om", "none.json", "--run", "run.json", "--sweep",
                  "none.json", "--stage", "export=a.onnx", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -253,7 +255,7 @@ def test_make_writes_a_report_that_fits_the_schema(tmp_path, run):
     assert {"path": "a.onnx", "stages": ["export"], "files": 1, "bytes": 5} in made["disk"]
     again = copy.deepcopy(run_record(checksum="e" * 64))
     files.write_json(tmp_path / "run.json", again)
-    result = run("-m", "common.report", "make", "--model", ROOT / "EDSR", "--run", "run.json", cwd=tmp_path)
+    result = run("-m", "common.publish.report", "make", "--model", ROOT / "EDSR", "--run", "run.json", cwd=tmp_path)
     assert result.returncode == 1 and "exported from another checkpoint" in result.stderr
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import ROOT, environment
 
-SCRIPTS = sorted([*ROOT.glob("*/test/*.sh"), *ROOT.glob("common/*.sh"), *ROOT.glob("*/env.sh"), ROOT / ".ci/run"])
+SCRIPTS = sorted([*ROOT.glob("*/test/*.sh"), *ROOT.glob("common/*/*.sh"), *ROOT.glob("*/env.sh"), ROOT / ".ci/run"])
 PROGRAMS = [path for path in SCRIPTS if path.parent.name == "test"]
 
 

@@ -9,8 +9,8 @@ import pytest
 from onnx import TensorProto, helper
 
 import onnx_models
-from common import simplify
-from common.errors import UserError
+from common.base.errors import UserError
+from common.convert import simplify
 from conftest import one_line_error
 
 
@@ -32,7 +32,7 @@ def scale_weight(factor):
 
 def test_an_equal_model_passes_and_the_figures_are_written(tmp_path, run):
     before, after = two_models(tmp_path)
-    result = run("-m", "common.simplify", before, after, "--output", tmp_path / "mark.json")
+    result = run("-m", "common.convert.simplify", before, after, "--output", tmp_path / "mark.json")
     assert result.returncode == 0, result.stderr
     assert json.loads((tmp_path / "mark.json").read_text()) == {
         "nodes_before": 2, "nodes_after": 2, "cosine": pytest.approx(1), "max_abs": 0, "relative_euclidean": 0,
@@ -61,7 +61,7 @@ def test_a_model_with_a_folded_node_passes(tmp_path):
 def test_a_model_that_is_off_is_one_line_and_takes_the_mark_away(tmp_path, run, change, part):
     before, after = two_models(tmp_path, change)
     (tmp_path / "mark.json").write_text("{}")
-    result = run("-m", "common.simplify", before, after, "--output", tmp_path / "mark.json")
+    result = run("-m", "common.convert.simplify", before, after, "--output", tmp_path / "mark.json")
     one_line_error(result, "after.onnx", part)
     assert not (tmp_path / "mark.json").exists()
 
@@ -94,4 +94,4 @@ def test_a_change_that_shows_only_at_batch_2_is_found(tmp_path):
 def test_a_broken_file_is_one_line(tmp_path, run, break_it, part):
     before, after = two_models(tmp_path)
     break_it(after)
-    one_line_error(run("-m", "common.simplify", before, after), "after.onnx", part)
+    one_line_error(run("-m", "common.convert.simplify", before, after), "after.onnx", part)

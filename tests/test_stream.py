@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Sequence
 
 import numpy as np
-import onnx_models
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from common import dataset, engine, stream
-from common.errors import UserError
-from common.evaluation import Evaluation
-from common.journal import Journal
+import onnx_models
+from common.base.errors import UserError
+from common.base.journal import Journal
+from common.data import dataset
+from common.data.evaluation import Evaluation
+from common.engines import onnxruntime_session
+from common.infer import pipeline, stream, threads
 from conftest import ROOT, environment, heed_ctrl_c, one_line_error
 
 PARTIAL = ".stream.partial.jsonl"
@@ -156,7 +158,7 @@ def draw_maps(folder: Path, count: int = 3, width: int = 64, height: int = 32) -
 # running
 
 
-BENCHMARK = "common.benchmark -om_path=m.onnx -batch_size={} -input_text_path=m.info -output_binary=True -useDvpp=False"
+BENCHMARK = "common.tools.benchmark -om_path=m.onnx -batch_size={} -input_text_path=m.info -output_binary=True -useDvpp=False"
 
 
 class Case(NamedTuple):
@@ -175,14 +177,14 @@ EDSR = Case("EDSR", draw_edsr, edsr, f"edsr_preprocess.py -s LR -d prep --size {
             [f"get_info.py bin prep/bin m.info {SIZE} {SIZE}", BENCHMARK.format(1)],
             "edsr_postprocess.py --res result/dumpOutput_device0 --HR HR --LR LR --prep prep --accuracy accuracy.json")
 UNET = Case("UNetPlusPlus", draw_nuclei, nested_unet, "preprocess_nested_unet.py images prep ids.txt",
-            ["common.ais_infer --model m.onnx --input prep --output result --output_dirname bs --outfmt BIN "
+            ["common.tools.ais_infer --model m.onnx --input prep --output result --output_dirname bs --outfmt BIN "
              "--batchsize 4"],
             "postprocess_nested_unet.py result/bs_summary.json masks/0 --prep prep --accuracy accuracy.json", 4)
 INTRADA = Case("IntraDA", draw_streets, intrada, "intrada_preprocess.py . prep",
                ["gen_dataset_info.py bin prep m.info 512 1024", BENCHMARK.format(4)],
                "intrada_postprocess.py . result/dumpOutput_device0 labels --prep prep --accuracy accuracy.json", 4)
 CGAN = Case("CGAN", lambda folder: None, cgan, "CGAN_preprocess.py --save_path prep --seed 3",
-            ["common.msame --model m.onnx --input prep/input.bin --output result"],
+            ["common.tools.msame --model m.onnx --input prep/input.bin --output result"],
             "CGAN_postprocess.py --bin_out_path result/latest --save_path . --accuracy accuracy.json", 100)
 
 
@@ -207,10 +209,10 @@ def step(case: Case, folder: Path, line: str, **more: str) -> None:
 
 
 def command(case: Case, **options: object) -> List[str]:
-    """The command line of `common.stream`; options in place of the case's."""
+    """The command line of `common.infer.stream`; options in place of the case's."""
     given = {"onnx": "m.onnx", "preprocess": case.preprocess, "postprocess": case.postprocess, "batch_size": case.batch,
              "output": "stream.json", **options}
-    return [sys.executable, "-m", "common.stream",
+    return [sys.executable, "-m", "common.infer.stream",
             *(str(word) for name, value in given.items() for word in (f"--{name}", value))]
 
 
@@ -474,7 +476,7 @@ class Toy:
             (folder / name).write_text("")
         first = dataset.Preprocessing([(name, [folder / name]) for name in self.names], folder, self.make, {}, 48)
         last = Evaluation(self.names, None, None, self.one, self.finish)
-        self.pipeline = stream.Pipeline(first, dict(first.sources), last, {})
+        self.pipeline = pipeline.Pipeline(first, dict(first.sources), last, {})
         self.rows: List[dict] = []
         self.model = onnx_models.affine(folder / "affine.onnx")
 
@@ -495,9 +497,9 @@ class Toy:
         self.rows = list(rows)
 
     def flow(self, batch: int, sessions: int = 1):
-        opened = [engine.Session(self.model, "cpu", 1, index) for index in range(sessions)]
+        opened = [onnxruntime_session.Session(self.model, "cpu", 1, index) for index in range(sessions)]
         todo = [tuple(self.names[start:start + batch]) for start in range(0, len(self.names), batch)]
-        return list(stream.flow(self.pipeline, opened, todo, stream.plan(opened[0], batch, 48)))
+        return list(threads.flow(self.pipeline, opened, todo, pipeline.plan(opened[0], batch, 48)))
 
 
 @pytest.mark.parametrize("batch, sessions", [(1, 1), (4, 1), (1, 3), (4, 2)])
@@ -524,10 +526,10 @@ def test_an_error_comes_after_the_rows_of_the_batches_before_it(tmp_path, monkey
     for spoil in ({"prepare": spoilt, "evaluate": lambda number: time.sleep(0.1)},
                   {"evaluate": lambda number: spoilt(number) if number == 3 else time.sleep(0.1)}):
         toy, found = Toy(tmp_path, 9, **spoil), []
-        session = engine.Session(toy.model, "cpu", 1)
+        session = onnxruntime_session.Session(toy.model, "cpu", 1)
         with pytest.raises(UserError, match="number 3 is bad"):
-            for about, _ in stream.flow(toy.pipeline, [session], [(name,) for name in toy.names],
-                                        stream.plan(session, 1, 48)):
+            for about, _ in threads.flow(toy.pipeline, [session], [(name,) for name in toy.names],
+                                        pipeline.plan(session, 1, 48)):
                 found += about.samples
         assert found == toy.names[:3]
 
@@ -557,7 +559,7 @@ def test_rows_hold_for_the_same_command_lines_alone(edsr_folder, monkeypatch):
     monkeypatch.chdir(edsr_folder)
 
     def recipe(*more: str) -> dict:
-        return stream.load(f"{EDSR.preprocess} {more[0]}", f"{EDSR.postprocess} {more[1]}").recipe
+        return pipeline.load(f"{EDSR.preprocess} {more[0]}", f"{EDSR.postprocess} {more[1]}").recipe
 
     assert recipe("", "") == recipe("", "") != recipe("--size 25", "")
     assert recipe("", "") != recipe("", "--save elsewhere")
@@ -588,10 +590,10 @@ def test_what_ends_the_loop_waits_for_pictures_that_are_being_written(tmp_path, 
         pools.append(ThreadPoolExecutor(*arguments))
         return pools[-1]
 
-    monkeypatch.setattr(stream, "ThreadPoolExecutor", pool)
+    monkeypatch.setattr(threads, "ThreadPoolExecutor", pool)
     try:
-        session = engine.Session(toy.model, "cpu", 1)
-        send = functools.partial(stream.flow, toy.pipeline, [session])
+        session = onnxruntime_session.Session(toy.model, "cpu", 1)
+        send = functools.partial(threads.flow, toy.pipeline, [session])
         stream.stream(toy.pipeline, session, 1, tmp_path / "stream.json", send)
         pytest.fail("was to be interrupted")
     except KeyboardInterrupt:  # here, where errors.run ends the process

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import cityscapes
-from common.demo import streets
+from common.data import cityscapes
+from common.data.demo import streets
 
 THINGS = {24, 25, 26, 27, 28, 31, 32, 33}
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from common import facts, perf, sweep
+from common.base import facts
+from common.judge import sweep
+from common.tools import perf
 from conftest import ROOT, one_line_error
 
 UNET = ROOT / "UNetPlusPlus"
@@ -23,7 +25,7 @@ def summary(folder: Path, batch: int, mean: float) -> Path:
 
 def test_measured_and_reference_figures_stand_in_the_row_of_their_batch(tmp_path, run):
     paths = [summary(tmp_path, 16, 40.0), summary(tmp_path, 1, 4.0)]
-    result = run("-m", "common.sweep", *paths, "--model", UNET, "--output", tmp_path / "sweep.json")
+    result = run("-m", "common.judge.sweep", *paths, "--model", UNET, "--output", tmp_path / "sweep.json")
     assert result.returncode == 0, result.stderr
     lines = [line.split() for line in result.stdout.splitlines()]
     rows = {line[0]: line[1:] for line in lines if line and line[0].isdigit()}
@@ -45,11 +47,11 @@ def test_a_figure_of_onnx_runtime_says_so_in_its_columns_name_and_where_it_was_t
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=6)
     onnx.save(model, str(tmp_path / "m.onnx"))
     for batch in (1, 4):
-        result = run("-m", "common.ais_infer", "--model", "m.onnx", "--output", "s", "--output_dirname", f"bs{batch}",
+        result = run("-m", "common.tools.ais_infer", "--model", "m.onnx", "--output", "s", "--output_dirname", f"bs{batch}",
                      "--batchsize", batch, "--loop", 3, cwd=tmp_path, THREADS="1")
         assert result.returncode == 0, result.stderr
     for kind in ("onnxruntime", "summary"):  # the record, and the tool's own file, tell the same
-        result = run("-m", "common.sweep", f"s/bs1_{kind}.json", f"s/bs4_{kind}.json", "--model", UNET, cwd=tmp_path)
+        result = run("-m", "common.judge.sweep", f"s/bs1_{kind}.json", f"s/bs4_{kind}.json", "--model", UNET, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
         assert "ONNX Runtime/s" in result.stdout and "no NPU figure" in result.stdout
         assert "CPUExecutionProvider" in result.stdout and "1 thread:" in result.stdout
@@ -62,7 +64,7 @@ def test_a_figure_of_onnx_runtime_says_so_in_its_columns_name_and_where_it_was_t
     (lambda folder: [UNET / "facts.json"], "facts.json: is neither a summary"),
 ], ids=["a batch twice", "missing", "foreign"])
 def test_bad_input_is_one_line(tmp_path, run, make, part):
-    one_line_error(run("-m", "common.sweep", *make(tmp_path), "--model", UNET), part)
+    one_line_error(run("-m", "common.judge.sweep", *make(tmp_path), "--model", UNET), part)
 
 
 def test_a_measurement_that_does_not_tell_its_batch_is_refused():
@@ -92,7 +94,7 @@ def record(folder: Path, batch: int, threads: int, rate: float, provider: str = 
 def test_threads_and_engines_have_columns_and_the_best_of_all_is_named_last(tmp_path, run):
     paths = [record(tmp_path, 4, 2, 70), record(tmp_path, 4, 1, 40), record(tmp_path, 4, 2, 90.5, "CPU, bf16"),
              record(tmp_path, 1, 2, 60)]
-    result = run("-m", "common.sweep", *paths, "--model", UNET, "--output", tmp_path / "sweep.json")
+    result = run("-m", "common.judge.sweep", *paths, "--model", UNET, "--output", tmp_path / "sweep.json")
     assert result.returncode == 0, result.stderr
     rows = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in result.stdout.splitlines()]
     assert rows[1][:3] == ["batch", "engine", "threads"] and rows[1][6] == "samples/s"
@@ -112,14 +114,14 @@ def test_two_providers_of_onnx_runtime_are_two_engines(tmp_path):
 
 
 def test_a_table_of_one_engine_and_one_number_of_threads_has_no_column_for_them(tmp_path, run):
-    result = run("-m", "common.sweep", record(tmp_path, 1, 1, 50, "CPU, f32"), "--model", UNET)
+    result = run("-m", "common.judge.sweep", record(tmp_path, 1, 1, 50, "CPU, f32"), "--model", UNET)
     assert "engine" not in result.stdout.splitlines()[1] and "OpenVINO f32/s" in result.stdout.splitlines()[1]
     assert result.stdout.splitlines()[-1] == "best: batch 1, 1 thread, OpenVINO f32: 50.00 samples/s"
     assert "ONNX Runtime" not in result.stdout
 
 
 def test_the_best_of_an_npus_figures_names_no_threads_that_the_files_do_not_tell(tmp_path, run):
-    result = run("-m", "common.sweep", summary(tmp_path, 1, 4.0), summary(tmp_path, 16, 40.0), "--model", UNET)
+    result = run("-m", "common.judge.sweep", summary(tmp_path, 1, 4.0), summary(tmp_path, 16, 40.0), "--model", UNET)
     assert result.stdout.splitlines()[-1] == "best: batch 16, here (NPU): 400.00 samples/s"
 
 
@@ -127,10 +129,10 @@ def test_an_engine_that_is_not_here_is_named_with_the_reason_and_nothing_measure
     for batch in (1, 4):
         (tmp_path / f"bs{batch}-2-cuda_onnxruntime.json").write_text("error: DEVICE=cuda: pip install it\n")
     gone = sorted(tmp_path.glob("*cuda*"))
-    result = run("-m", "common.sweep", record(tmp_path, 1, 2, 60), *gone, "--model", UNET)
+    result = run("-m", "common.judge.sweep", record(tmp_path, 1, 2, 60), *gone, "--model", UNET)
     assert result.returncode == 0, result.stderr
     assert "not measured: bs1-2-cuda, bs4-2-cuda: DEVICE=cuda: pip install it\n" in result.stdout
-    one_line_error(run("-m", "common.sweep", *gone, "--model", UNET), "DEVICE=cuda: pip install it")
+    one_line_error(run("-m", "common.judge.sweep", *gone, "--model", UNET), "DEVICE=cuda: pip install it")
 
 
 def test_a_reference_of_runs_of_a_whole_batch_is_turned_into_samples():
@@ -139,5 +141,5 @@ def test_a_reference_of_runs_of_a_whole_batch_is_turned_into_samples():
 
 
 def test_an_npus_figures_are_not_mixed_with_those_of_what_stood_in(tmp_path, run):
-    one_line_error(run("-m", "common.sweep", record(tmp_path, 1, 2, 60), summary(tmp_path, 4, 4.0), "--model", UNET),
+    one_line_error(run("-m", "common.judge.sweep", record(tmp_path, 1, 2, 60), summary(tmp_path, 4, 4.0), "--model", UNET),
                    "measured by npu and onnxruntime")

@@ -5,8 +5,8 @@ import copy
 
 import pytest
 
-from common import testcase
-from common.errors import UserError
+from common.base.errors import UserError
+from common.npu import testcase
 
 REPORT = {"model": "EDSR", "agreement": {"verdict": "pass", "samples": 2, "cosine": 1.0}, "performance": [
     {"model": "x.onnx", "batch": 1, "samples_per_s": 2.5, "compute_ms": {"mean": 400.0}, "backend": "onnxruntime",

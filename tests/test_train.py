@@ -14,8 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
-from common import checkpoint, train
-from common.errors import UserError
+from common.base.errors import UserError
+from common.convert import checkpoint
+from common.dev import train
 from conftest import ROOT, environment, one_line_error, shared
 
 
@@ -76,7 +77,7 @@ def script(model, *arguments, cwd):
 
 def fits(model, folder):
     """The network that the model's scripts make of the trained checkpoint."""
-    code = ("import sys; from common import checkpoint; from common.pytorch_infer import network_module\n"
+    code = ("import sys; from common.convert import checkpoint; from common.convert.network import network_module\n"
             f"network = network_module({str(ROOT / model)!r}).from_state(checkpoint.load('demo.pth'))\n"
             "print(type(network).__name__)")
     env = environment(PYTHONPATH=f"{ROOT / model}{os.pathsep}{ROOT}")
@@ -122,7 +123,7 @@ def test_validation_images_are_not_trained_on(tmp_path):
 
 
 def test_training_streets_are_none_of_the_demos_and_are_kept(tmp_path, monkeypatch):
-    from common.demo import streets
+    from common.data.demo import streets
     seeds = []
 
     def drawn(generator):

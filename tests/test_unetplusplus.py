@@ -17,8 +17,8 @@ from PIL import Image
 import postprocess_nested_unet
 import prepare_dsb2018
 import preprocess_nested_unet
+from common.base import facts
 from conftest import ROOT, environment, one_line_error, shared
-from common import facts
 
 UNET = ROOT / "UNetPlusPlus"
 NARROW = (2, 3, 4, 5, 6)
@@ -118,7 +118,7 @@ def test_an_image_of_another_size_is_resized_bilinearly_without_antialiasing():
 
 def test_decoding_equals_opencvs_on_every_validation_image():
     folder = shared("data", "dsb2018_96", "images")
-    from common.pictures import read_rgb
+    from common.base.pictures import read_rgb
     for path in preprocess_nested_unet.find(folder, preprocess_nested_unet.read_ids(UNET / "val_ids.txt")):
         assert (read_rgb(path)[..., ::-1] == cv2.imread(str(path))).all(), path
 
@@ -379,10 +379,10 @@ def test_prepare_with_a_listed_sample_that_is_missing_is_one_line(raw, run):
 def narrow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A narrow network's checkpoint (narrow.pth), its export, and five preprocessed demo pictures (demo, prep)."""
     import nested_unet
-    from common import checkpoint
+    from common.convert import checkpoint
     folder = tmp_path_factory.mktemp("narrow")
     checkpoint.save(nested_unet.seeded(0, filters=NARROW), folder / "narrow.pth")
-    for command in (["-m", "common.demo", "nuclei", "demo", "--count", "5"],
+    for command in (["-m", "common.data.demo", "nuclei", "demo", "--count", "5"],
                     [UNET / "preprocess_nested_unet.py", "demo/images", "prep", "demo/val_ids.txt"],
                     [UNET / "nested_unet_pth2onnx.py", "narrow.pth", "narrow.onnx"]):
         subprocess.run([sys.executable, *map(str, command)], cwd=folder, check=True, env=environment())
@@ -404,7 +404,7 @@ def test_export_has_the_references_names_shapes_and_a_free_batch(narrow):
 
 def test_a_checkpoint_that_does_not_fit_names_the_tensor_that_is_off(tmp_path, run):
     import nested_unet
-    from common import checkpoint
+    from common.convert import checkpoint
     state = dict(nested_unet.seeded(0, filters=NARROW).state_dict())
     state["conv1_2.bn2.bias"] = state["conv1_2.bn2.bias"][:1]
     checkpoint.save(state, tmp_path / "x.pth")
@@ -413,9 +413,10 @@ def test_a_checkpoint_that_does_not_fit_names_the_tensor_that_is_off(tmp_path, r
 
 
 def test_every_tool_and_layout_and_batch_size_gives_pytorchs_iou_of_each_image(narrow, run):
-    import nested_unet
     import torch
-    from common import checkpoint
+
+    import nested_unet
+    from common.convert import checkpoint
     network = nested_unet.from_state(checkpoint.load(narrow / "narrow.pth"))
     expected = {}
     for sample in (narrow / "demo/val_ids.txt").read_text().split():
@@ -429,7 +430,7 @@ def test_every_tool_and_layout_and_batch_size_gives_pytorchs_iou_of_each_image(n
     (narrow / "bins").mkdir()
     for path in (narrow / "prep").glob("*.bin"):  # msame takes every file of a folder
         shutil.copy(path, narrow / "bins")
-    ais = ["-m", "common.ais_infer", "--model", "narrow.onnx", "--input", "prep", "--output", "result",
+    ais = ["-m", "common.tools.ais_infer", "--model", "narrow.onnx", "--input", "prep", "--output", "result",
            "--output_dirname"]
     places = []
     for command, found in (
@@ -437,12 +438,12 @@ def test_every_tool_and_layout_and_batch_size_gives_pytorchs_iou_of_each_image(n
             ([*ais, "bs4", "--batchsize", 4], ["result/bs4_summary.json", "result/bs4"]),  # 4 and 1: part-filled
             ([*ais, "old", "--batchsize", 2, "--layout", "old"], ["result/old/sumary.json", "result/old"]),
             ([UNET / "gen_dataset_info.py", "bin", "prep", "x.info", 96, 96], []),
-            (["-m", "common.benchmark", "-om_path=narrow.onnx", "-input_text_path=x.info", "-batch_size=16",
+            (["-m", "common.tools.benchmark", "-om_path=narrow.onnx", "-input_text_path=x.info", "-batch_size=16",
               "-output_binary=True"], ["result/dumpOutput_device0"])):
         result = run(*command, cwd=narrow)
         assert result.returncode == 0, result.stderr
         places += found
-    result = run("-m", "common.msame", "--model", "narrow.onnx", "--input", "bins", "--output", "msame", cwd=narrow)
+    result = run("-m", "common.tools.msame", "--model", "narrow.onnx", "--input", "bins", "--output", "msame", cwd=narrow)
     assert result.returncode == 0, result.stderr
     places += [str(path) for path in (narrow / "msame").iterdir() if path.is_dir()]
     assert len(places) == 8
@@ -478,7 +479,7 @@ def test_a_test_script_prints_help_and_refuses_what_it_does_not_know(script, tmp
 
 
 def test_a_part_of_the_dataset_that_is_a_file_changes_its_list_when_it_changes(tmp_path):
-    from common.inputs import listing
+    from common.data.inputs import listing
     (tmp_path / "val_ids.txt").write_text("a\n")
     before = listing(tmp_path / "val_ids.txt")
     (tmp_path / "val_ids.txt").write_text("a\nb\n")
@@ -488,7 +489,7 @@ def test_a_part_of_the_dataset_that_is_a_file_changes_its_list_when_it_changes(t
 # the demo
 
 def test_the_demo_is_the_same_for_a_seed_and_another_for_another(tmp_path):
-    from common.demo import nuclei
+    from common.data.demo import nuclei
     for folder, seed in (("one", 4), ("two", 4), ("three", 5)):
         nuclei.write(tmp_path / folder, 5, seed)
     one, two, three = ({path.relative_to(tmp_path / folder): path.read_bytes()
@@ -499,7 +500,7 @@ def test_the_demo_is_the_same_for_a_seed_and_another_for_another(tmp_path):
 
 
 def test_the_demo_has_the_dataset_s_layout_and_nuclei_in_every_picture(tmp_path):
-    from common.demo import nuclei
+    from common.data.demo import nuclei
     nuclei.write(tmp_path, 10, 0)
     ids = (tmp_path / "val_ids.txt").read_text().split()
     assert len(set(ids)) == 10 and all(len(name) == 64 for name in ids)
@@ -525,7 +526,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images, pth = shared("data", "dsb2018_96", "images"), shared("weights", "nested_unet.pth")
     for command in ([UNET / "preprocess_nested_unet.py", images, "prep", UNET / "val_ids.txt"],
                     [UNET / "nested_unet_pth2onnx.py", pth, "nested_unet.onnx"],
-                    ["-m", "common.pytorch_infer", "--model", UNET, "--pth", pth, "--prep", "prep",
+                    ["-m", "common.infer.pytorch_infer", "--model", UNET, "--pth", pth, "--prep", "prep",
                      "--output", "pytorch"]):
         subprocess.run([sys.executable, *map(str, command)], cwd=folder, check=True,
                        env=environment(PYTHONPATH=f"{ROOT}:{UNET}"))
@@ -546,7 +547,7 @@ def test_real_iou_equals_pytorchs_and_what_the_weights_are_said_to_reach_at_batc
     theirs = rows("pytorch")
     ours = {}
     for batch in (1, 16):
-        result = run("-m", "common.ais_infer", "--model", "nested_unet.onnx", "--input", "prep", "--output", "result",
+        result = run("-m", "common.tools.ais_infer", "--model", "nested_unet.onnx", "--input", "prep", "--output", "result",
                      "--output_dirname", f"bs{batch}", "--batchsize", batch, cwd=real, timeout=600)
         assert result.returncode == 0, result.stderr
         ours[batch] = rows(f"result/bs{batch}_summary.json")
@@ -574,7 +575,7 @@ def test_make_takes_the_raw_layout_then_does_nothing_then_only_what_follows(raw,
     assert redone[0] == "prepare_dsb2018.py" and not {"nested_unet_pth2onnx.py"} & set(redone)
     (data / "val_ids.txt").write_text("k2\n")
     assert "over 1 samples" in make(project, *arguments).stdout
-    assert "common.ais_infer" in ran(make(project, *arguments, "BATCH=4"))
+    assert "common.tools.ais_infer" in ran(make(project, *arguments, "BATCH=4"))
     sweep = make(project, "-j2", "-C", "UNetPlusPlus", "sweep", *arguments[3:])
     assert sweep.returncode == 0 and "568.22" in sweep.stdout and "no NPU figure" in sweep.stdout
     again = make(project, "-C", "UNetPlusPlus", "sweep", *arguments[3:])

@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from common import upstream
+from common.convert import upstream
 from conftest import ROOT, environment, one_line_error
 
 THEIRS = """import torch
@@ -43,12 +43,13 @@ class Twice(torch.nn.Module):
         return x * self.weight + x * self.weight
 
 def from_upstream(ours):
-    from common import upstream
+    from common.convert import upstream
     return upstream.fill(upstream.load_file("net.py").Twice(), ours)
 """
 EXPORT = """import sys
 import net, torch
-from common import errors, export
+from common.base import errors
+from common.convert import export
 
 def main(argv=None):
     network = net.Twice()
@@ -104,7 +105,7 @@ def change_facts(model: Path, **values: object) -> None:
 
 
 def fetch(run, model: Path, url: object, **variables: str) -> subprocess.CompletedProcess:
-    return run("-m", "common.upstream", "fetch", "--url", url, cwd=model, **variables)
+    return run("-m", "common.convert.upstream", "fetch", "--url", url, cwd=model, **variables)
 
 
 @pytest.mark.parametrize("address", ["{}", "file://{}", "../their code"])

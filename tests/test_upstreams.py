@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import torch
 
-from common import checkpoint, upstream
+from common.convert import checkpoint, upstream
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = [
@@ -56,7 +56,7 @@ def patched(model: str, target: Path, *diffs: str) -> Path:
 
 
 def python(model: str, folder: Path, code: List[str], *args: Any, cwd: Optional[Path] = None) -> str:
-    """Run Python on `code` (`-c …` or a script) in the upstream's `folder`, as `common.upstream` would: ours,
+    """Run Python on `code` (`-c …` or a script) in the upstream's `folder`, as `common.convert.upstream` would: ours,
     `common` and the upstream can be imported. Without a GPU. Gives back what it printed."""
     environment = {**upstream.environment(ROOT / model, folder), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, *code, *map(str, args)], cwd=cwd or folder, text=True, encoding="utf-8",
@@ -67,7 +67,7 @@ def python(model: str, folder: Path, code: List[str], *args: Any, cwd: Optional[
 
 START = """
 import sys, numpy, torch, {module} as module
-from common import checkpoint
+from common.convert import checkpoint
 pth, x, out = sys.argv[1:]
 ours = module.from_state(checkpoint.load(pth))
 network = call = module.from_upstream(ours)

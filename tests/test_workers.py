@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import workers
-from common.errors import UserError
+from common.base import workers
+from common.base.errors import UserError
 from conftest import ROOT, environment, heed_ctrl_c, one_line_error
 
 

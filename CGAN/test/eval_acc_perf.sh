@@ -37,7 +37,7 @@ WANTED=$MODEL_SUFFIX bash test/pth2om.sh --pth="$pth" --width="$width"
 [[ -s $model ]] || { echo "error: $model is missing; CANN's atc makes it (test/pth2om.sh)" >&2; exit 1; }
 
 echo "== preprocess =="
-python3 -m common.fingerprint check # stops when preprocessing is no longer what the model expects
+python3 -m common.data.fingerprint check # stops when preprocessing is no longer what the model expects
 python3 CGAN_preprocess.py --save_path prep --seed "$seed" --pth_path "$pth"
 python3 gen_dataset_info.py --dataset_bin prep --info_name CGAN_bin.info --width "$width" --height 100
 
@@ -55,7 +55,7 @@ fi
 
 echo "== accuracy =="
 python3 CGAN_postprocess.py --bin_out_path result/latest --save_path result --accuracy result/accuracy.json
-python3 -m common.pytorch_infer --pth "$pth" --prep prep --output result/pytorch
+python3 -m common.infer.pytorch_infer --pth "$pth" --prep prep --output result/pytorch
 python3 CGAN_postprocess.py --bin_out_path result/pytorch --save_path result/pytorch \
     --accuracy result/pytorch_accuracy.json >/dev/null
 agree=0
@@ -64,11 +64,11 @@ python3 CGAN_agreement.py result/latest result/pytorch --output result/agreement
 echo "== performance =="
 if [[ -n ${MSAME[0]} ]]; then
     run_tool "${MSAME[@]}" --model "$model" --input prep/input.bin --output result/msame_perf --loop 100 > result/msame.log
-    python3 -m common.perf --batch 100 result/msame.log
+    python3 -m common.tools.perf --batch 100 result/msame.log
 else
     run_tool "${AIS_INFER[@]}" --model "$model" --input prep/input.bin --output result/ais_perf --loop 100 --batchsize 100
-    python3 -m common.perf "$(summary_of result/ais_perf)"
+    python3 -m common.tools.perf "$(summary_of result/ais_perf)"
 fi
 
-python3 -m common.report judge --accuracy result/accuracy.json --pytorch result/pytorch_accuracy.json --pth "$pth"
+python3 -m common.judge.verdicts judge --accuracy result/accuracy.json --pytorch result/pytorch_accuracy.json --pth "$pth"
 exit "$agree"

@@ -26,9 +26,9 @@ if command -v trtexec >/dev/null; then
     half_precision
     # the shape is fixed: no --shapes; whether it went well is read off the log
     trtexec --onnx="$onnx" ${FP16[@]+"${FP16[@]}"} --threads | tee result/trtexec.log || true
-    python3 -m common.perf --batch 100 result/trtexec.log
+    python3 -m common.tools.perf --batch 100 result/trtexec.log
 else
-    DEVICE=$(gpu_device) python3 -m common.msame --model "$onnx" --output result/gpu --loop 100 > result/msame_gpu.log
+    DEVICE=$(gpu_device) python3 -m common.tools.msame --model "$onnx" --output result/gpu --loop 100 > result/msame_gpu.log
     head -n 1 result/msame_gpu.log # the provider that computed
-    python3 -m common.perf --batch 100 result/msame_gpu.log
+    python3 -m common.tools.perf --batch 100 result/msame_gpu.log
 fi

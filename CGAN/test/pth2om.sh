@@ -33,10 +33,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 rm -f CGAN_sim.onnx # onnxsim writes in place, whatever becomes of the check
 python3 CGAN_pth2onnx.py --pth_path "$pth" --onnx_path CGAN.onnx
 python3 -m onnxsim --overwrite-input-shape="100,$width" CGAN.onnx CGAN_sim.onnx
-python3 -m common.simplify CGAN.onnx CGAN_sim.onnx || { rm -f CGAN_sim.onnx; exit 1; }
+python3 -m common.convert.simplify CGAN.onnx CGAN_sim.onnx || { rm -f CGAN_sim.onnx; exit 1; }
 
 require_atc CGAN_sim.onnx
-[[ -n $soc ]] || soc=$(python3 -m common.chip)
+[[ -n $soc ]] || soc=$(python3 -m common.npu.chip)
 choose_tuning "$tuning"
 compile CGAN_bs1 atc --framework=5 --model=CGAN_sim.onnx --output=CGAN_bs1 --input_format=ND --output_type=FP32 \
     --input_shape="image:100,$width" --precision_mode=force_fp16 --log=error \

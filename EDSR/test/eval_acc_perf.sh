@@ -46,7 +46,7 @@ WANTED=$MODEL_SUFFIX bash test/pth2om.sh --pth="$pth" --size="$size"
 [[ -s $model ]] || { echo "error: $model is missing; CANN's atc makes it (test/pth2om.sh)" >&2; exit 1; }
 
 echo "== preprocess =="
-python3 -m common.fingerprint check # stops when preprocessing is no longer what the model expects
+python3 -m common.data.fingerprint check # stops when preprocessing is no longer what the model expects
 rm -rf prep result/devices* result/dumpOutput_device* result/PureInfer_* result/ais* # no tool clears an earlier run's results
 mkdir -p result/ais result/ais_perf
 python3 edsr_preprocess.py -s "$data/LR" -d prep --size "$size"
@@ -66,8 +66,8 @@ echo "== accuracy =="
 python3 edsr_postprocess.py --res result/latest --HR "$data/HR" --LR "$data/LR" --prep prep \
     --accuracy result/accuracy.json
 # the published figure counts for the published checkpoint on the whole of DIV2K, PyTorch's own result otherwise
-if ! python3 -m common.report published --accuracy result/accuracy.json --pth "$pth"; then
-    python3 -m common.pytorch_infer --pth "$pth" --prep prep --output result/pytorch
+if ! python3 -m common.judge.verdicts published --accuracy result/accuracy.json --pth "$pth"; then
+    python3 -m common.infer.pytorch_infer --pth "$pth" --prep prep --output result/pytorch
     python3 edsr_postprocess.py --res result/pytorch --HR "$data/HR" --prep prep --save result/pytorch_save \
         --json result/pytorch_result.json --accuracy result/pytorch_accuracy.json >/dev/null
 fi
@@ -75,10 +75,10 @@ fi
 echo "== performance =="
 if [[ -n ${BENCHMARK[0]} ]]; then
     run_tool "${BENCHMARK[@]}" -round=20 -om_path="edsr_x2_256.$MODEL_SUFFIX" -device_id=0 -batch_size=1
-    python3 -m common.perf --batch 1 result/PureInfer_perf_of_edsr_x2_256_in_device_0.txt
+    python3 -m common.tools.perf --batch 1 result/PureInfer_perf_of_edsr_x2_256_in_device_0.txt
 else
     run_tool "${AIS_INFER[@]}" --model "edsr_x2_256.$MODEL_SUFFIX" --output result/ais_perf --loop 20 --batchsize 1
-    python3 -m common.perf "$(summary_of result/ais_perf)"
+    python3 -m common.tools.perf "$(summary_of result/ais_perf)"
 fi
 
-python3 -m common.report judge --accuracy result/accuracy.json --pytorch result/pytorch_accuracy.json --pth "$pth"
+python3 -m common.judge.verdicts judge --accuracy result/accuracy.json --pytorch result/pytorch_accuracy.json --pth "$pth"

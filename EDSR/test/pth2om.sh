@@ -36,7 +36,7 @@ done
 
 models=("${sides[@]/#/edsr_x2_}")
 require_atc "${models[@]/%/.onnx}"
-[[ -n $soc ]] || soc=$(python3 -m common.chip)
+[[ -n $soc ]] || soc=$(python3 -m common.npu.chip)
 choose_tuning "$tuning"
 for side in "${sides[@]}"; do
     compile "edsr_x2_$side" atc --framework=5 --model="edsr_x2_$side.onnx" --output="edsr_x2_$side" \

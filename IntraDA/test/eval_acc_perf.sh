@@ -64,7 +64,7 @@ for batch in $all; do
 done
 
 echo "== preprocess =="
-python3 -m common.fingerprint check # stops when preprocessing is no longer what the model expects
+python3 -m common.data.fingerprint check # stops when preprocessing is no longer what the model expects
 rm -rf prep result/devices* result/dumpOutput_device* result/PureInfer_* result/ais result/pure_bs* # no tool clears an earlier run's results
 mkdir -p result/ais
 python3 intrada_preprocess.py "$data" prep
@@ -83,7 +83,7 @@ fi
 echo "== accuracy =="
 python3 intrada_postprocess.py "$data" result/latest result/labels --prep prep --accuracy result/accuracy.json
 # the reference does not identify its checkpoint by a checksum: PyTorch's own result is what the mIoU is held against
-python3 -m common.pytorch_infer --pth "$pth" --prep prep --output result/pytorch
+python3 -m common.infer.pytorch_infer --pth "$pth" --prep prep --output result/pytorch
 python3 intrada_postprocess.py "$data" result/pytorch result/pytorch_labels --prep prep --accuracy result/pytorch_accuracy.json >/dev/null
 python3 intrada_agreement.py result/latest result/pytorch --output result/agreement.json
 
@@ -101,6 +101,6 @@ for batch in $batch_sizes; do
     fi
     measured+=("$file")
 done
-python3 -m common.sweep "${measured[@]}"
+python3 -m common.judge.sweep "${measured[@]}"
 
-python3 -m common.report judge --accuracy result/accuracy.json --pytorch result/pytorch_accuracy.json --pth "$pth"
+python3 -m common.judge.verdicts judge --accuracy result/accuracy.json --pytorch result/pytorch_accuracy.json --pth "$pth"

@@ -32,11 +32,11 @@ for batch in 1 4 8 16 32; do
     if command -v trtexec >/dev/null; then
         # whether it went well is read off the log
         trtexec --onnx="$onnx" ${FP16[@]+"${FP16[@]}"} --shapes="image:${batch}x3x512x1024" --threads | tee "result/trtexec_bs$batch.log" || true
-        python3 -m common.perf "result/trtexec_bs$batch.log"
+        python3 -m common.tools.perf "result/trtexec_bs$batch.log"
         logs+=("result/trtexec_bs$batch.log")
     else
-        DEVICE=$device python3 -m common.ais_infer --model "$onnx" --output result --output_dirname "gpu_bs$batch" --loop 20 --batchsize "$batch"
+        DEVICE=$device python3 -m common.tools.ais_infer --model "$onnx" --output result --output_dirname "gpu_bs$batch" --loop 20 --batchsize "$batch"
         logs+=("result/gpu_bs${batch}_summary.json")
     fi
 done
-python3 -m common.sweep "${logs[@]}"
+python3 -m common.judge.sweep "${logs[@]}"

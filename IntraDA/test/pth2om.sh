@@ -34,7 +34,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python3 intrada_pth2onnx.py "$pth" intrada_deeplabv2.onnx
 
 require_atc intrada_deeplabv2.onnx
-[[ -n $soc ]] || soc=$(python3 -m common.chip)
+[[ -n $soc ]] || soc=$(python3 -m common.npu.chip)
 choose_tuning "$tuning"
 for batch in $batch_sizes; do
     compile "intrada_deeplabv2_bs$batch" atc --framework=5 --model=intrada_deeplabv2.onnx \

@@ -43,7 +43,7 @@ if [[ $MODEL_SUFFIX == om ]]; then model=${model}_bs1.om; else model=$model.onnx
 [[ -s $model ]] || { echo "error: $model is missing; CANN's atc makes it (test/pth2om.sh)" >&2; exit 1; }
 
 echo "== preprocess =="
-python3 -m common.fingerprint check # stops when preprocessing is no longer what the model expects
+python3 -m common.data.fingerprint check # stops when preprocessing is no longer what the model expects
 rm -rf prep result/devices* result/dumpOutput_device* result/perf_vision_* result/ais # no tool clears an earlier run's results
 mkdir -p result/ais
 python3 pix2pixhd_preprocess.py "$datasets_path" prep --input "$input"
@@ -66,8 +66,8 @@ echo "== pictures =="
 python3 pix2pixhd_postprocess.py result/latest result/pictures --prep prep --json result/pictures.json
 
 echo "== performance =="
-python3 -m common.perf "$measured"
+python3 -m common.tools.perf "$measured"
 
 echo "== agreement with PyTorch =="
-python3 -m common.pytorch_infer --pth "$pth" --prep prep --output result/pytorch
+python3 -m common.infer.pytorch_infer --pth "$pth" --prep prep --output result/pytorch
 python3 pix2pixhd_agreement.py result/latest result/pytorch --output result/agreement.json

@@ -3,9 +3,9 @@
 set -euo pipefail
 model_folder=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # for a machine with an NPU: what test/eval_acc_perf.sh is given
-# shellcheck disable=SC2034 # common/testcase.sh reads it
+# shellcheck disable=SC2034 # common/npu/testcase.sh reads it
 evaluate=(--datasets_path=build_testcase/demo --load_pretrain=build_testcase/checkpoint.pth)
 common=$model_folder/common
 [[ -d $common ]] || common=$(python3 -c 'import common; print(common.__path__[0])')
-# shellcheck source=common/testcase.sh
-. "$common/testcase.sh"
+# shellcheck source=common/npu/testcase.sh
+. "$common/npu/testcase.sh"

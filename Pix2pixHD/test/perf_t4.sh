@@ -65,8 +65,8 @@ elif command -v trtexec >/dev/null; then
     half_precision
     # the shape is fixed: no --shapes; whether it went well is read off the log
     trtexec --onnx="$onnx" ${FP16[@]+"${FP16[@]}"} --threads | tee result/trtexec.log || true
-    python3 -m common.perf --batch 1 result/trtexec.log
+    python3 -m common.tools.perf --batch 1 result/trtexec.log
 else
-    DEVICE=$(gpu_device) python3 -m common.benchmark -round=20 -om_path="$onnx" -device_id=0 -batch_size=1
-    python3 -m common.perf "result/onnxruntime_pure_$(basename "$onnx" .onnx)_device_0.json"
+    DEVICE=$(gpu_device) python3 -m common.tools.benchmark -round=20 -om_path="$onnx" -device_id=0 -batch_size=1
+    python3 -m common.tools.perf "result/onnxruntime_pure_$(basename "$onnx" .onnx)_device_0.json"
 fi

@@ -33,7 +33,7 @@ if [[ $input == labels ]]; then model=pix2pixhd_labels; else model=pix2pixhd; fi
 python3 pix2pixhd_pth2onnx.py --load_pretrain "$load_pretrain" --output_file "$model.onnx" --input "$input"
 
 require_atc "$model.onnx"
-[[ -n $soc ]] || soc=$(python3 -m common.chip)
+[[ -n $soc ]] || soc=$(python3 -m common.npu.chip)
 choose_tuning "$tuning"
 if [[ $input == labels ]]; then
     compile pix2pixhd_labels_bs1 atc --framework=5 --model=pix2pixhd_labels.onnx --output=pix2pixhd_labels_bs1 \

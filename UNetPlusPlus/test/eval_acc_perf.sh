@@ -61,7 +61,7 @@ for batch in 1 4 8 16 32; do
 done
 
 echo "== preprocess =="
-python3 -m common.fingerprint check # stops when preprocessing is no longer what the model expects
+python3 -m common.data.fingerprint check # stops when preprocessing is no longer what the model expects
 rm -rf prep result/bs* result/pure_bs* result/PureInfer_* # no tool clears an earlier run's results
 mkdir -p result
 python3 preprocess_nested_unet.py "$data/images" prep "$ids"
@@ -83,7 +83,7 @@ for batch in 1 16; do
     python3 postprocess_nested_unet.py result/latest "$data/masks/0" --prep prep --accuracy "result/accuracy_bs$batch.json"
 done
 # the published figure is of a checkpoint that was not published: PyTorch's own result is the reference
-python3 -m common.pytorch_infer --pth "$pth" --prep prep --output result/pytorch
+python3 -m common.infer.pytorch_infer --pth "$pth" --prep prep --output result/pytorch
 python3 postprocess_nested_unet.py result/pytorch "$data/masks/0" --prep prep --accuracy result/pytorch_accuracy.json >/dev/null
 
 echo "== performance =="
@@ -100,11 +100,11 @@ for batch in 1 4 8 16 32; do
     fi
     measured+=("$file")
 done
-python3 -m common.sweep "${measured[@]}"
+python3 -m common.judge.sweep "${measured[@]}"
 
 status=0
 for batch in 1 16; do
     echo "batch $batch:"
-    python3 -m common.report judge --accuracy "result/accuracy_bs$batch.json" --pytorch result/pytorch_accuracy.json --pth "$pth" || status=1
+    python3 -m common.judge.verdicts judge --accuracy "result/accuracy_bs$batch.json" --pytorch result/pytorch_accuracy.json --pth "$pth" || status=1
 done
 exit $status

@@ -34,7 +34,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python3 nested_unet_pth2onnx.py "$pth" nested_unet.onnx
 
 require_atc nested_unet.onnx
-[[ -n $soc ]] || soc=$(python3 -m common.chip)
+[[ -n $soc ]] || soc=$(python3 -m common.npu.chip)
 choose_tuning "$tuning"
 for batch in $batch_sizes; do
     compile "nested_unet_bs$batch" atc --framework=5 --model=nested_unet.onnx --output="nested_unet_bs$batch" \

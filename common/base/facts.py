@@ -1,0 +1,106 @@
+"""A model's facts, declared once in `facts.json` of its folder: tensors, tool lines, upstream, weights, references.
+
+Scripts, Makefile, README tables and report read them from there. Nothing here imports more than the standard library.
+"""
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple, Union
+
+from common.base.errors import UserError
+from common.base.files import PathLike
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One input or output of the network. A dimension is a number, or a name such as "N" that is free."""
+
+    name: str
+    shape: Tuple[Union[int, str], ...]
+    dtype: str
+    meaning: str
+    range: Optional[Tuple[float, float]] = None
+
+    def sized(self, **dimensions: int) -> Tuple[int, ...]:
+        """The shape with its named dimensions filled in, e.g. `sized(N=1)`."""
+        return tuple(size if isinstance(size, int) else dimensions[size] for size in self.shape)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A figure that somebody else measured, with what it means. `device` is the chip, or "published"."""
+
+    quantity: str
+    device: str
+    value: float
+    unit: str
+    definition: str
+    batch: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What accuracy means for a model. `tolerance` is the relative loss that still passes (0.01 is one per cent)."""
+
+    name: str
+    unit: str
+    definition: str
+    tolerance: float
+    samples: int
+    """How many samples the published figure was taken over."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that is fixed from outside about one model; see FACTS in the model's README for their sources."""
+
+    name: str
+    title: str
+    paper: str
+    network: str
+    """The Python module beside `facts.json` that has `from_state(state)` and `seeded(seed)`."""
+    upstream: Dict[str, Any]
+    weights: Dict[str, Any]
+    inputs: List[Tensor]
+    outputs: List[Tensor]
+    metric: Metric
+    references: List[Reference]
+    atc: List[str]
+    """The tool lines of `test/pth2om.sh`, one per model file, `${soc}` standing for the chip's name."""
+    extra: Dict[str, Any]
+    """What only this model has."""
+
+    def reference(self, quantity: str, device: str, batch: Optional[int] = None) -> Reference:
+        """The one reference figure asked for. Raises KeyError when the facts hold none."""
+        for entry in self.references:
+            if (entry.quantity, entry.device, entry.batch) == (quantity, device, batch):
+                return entry
+        raise KeyError(f"{self.name}: no reference for {quantity} on {device}, batch {batch}")
+
+
+def load(place: PathLike) -> Facts:
+    """Read the facts of the model whose folder, or any file in it (`__file__`), is given."""
+    folder = Path(place) if Path(place).is_dir() else Path(place).parent
+    path = folder / "facts.json"
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        return Facts(
+            name=raw["name"], title=raw["title"], paper=raw["paper"], network=raw["network"],
+            upstream=raw["upstream"], weights=raw["weights"],
+            inputs=[_tensor(entry) for entry in raw["inputs"]],
+            outputs=[_tensor(entry) for entry in raw["outputs"]],
+            metric=Metric(**raw["metric"]),
+            references=[Reference(**entry) for entry in raw["references"]],
+            atc=raw["atc"], extra=raw.get("extra", {}))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; run this in a model's folder") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: does not hold a model's facts ({type(error).__name__}: {error})") from error
+
+
+def _tensor(entry: Dict[str, Any]) -> Tensor:
+    span = entry.get("range")
+    return Tensor(entry["name"], tuple(entry["shape"]), entry["dtype"], entry["meaning"],
+                  None if span is None else (float(span[0]), float(span[1])))

@@ -1,0 +1,114 @@
+"""Writing files whole or not at all, checksums, and the disk space that a stage needs."""
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Iterator, Union
+
+from common.base.errors import UserError
+
+PathLike = Union[str, "os.PathLike[str]"]
+
+
+@contextlib.contextmanager
+def atomic(path: PathLike) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; it takes the name `path` when the block ends without an error.
+
+    A reader never sees a half-written file. The temporary name starts with a dot and ends in `.part` plus the
+    suffix of `path` (some libraries choose a format by suffix), so that listings by suffix of visible files
+    pass over what a killed run left behind; the next write of the same file replaces it.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.filename not in (None, str(temporary), str(path), str(path.parent)):
+            raise
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_bytes(path: PathLike, content: Any) -> None:
+    """Write bytes, or anything that has the buffer protocol, atomically."""
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        file.write(content)
+
+
+def write_text(path: PathLike, text: str) -> None:
+    """Write UTF-8 text with LF line ends atomically."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: PathLike, value: Any) -> None:
+    """Write JSON atomically, indented by one space, in UTF-8, NaN and infinity refused."""
+    try:
+        text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise UserError(f"{path}: a value is NaN or infinite and cannot be reported") from error
+    write_text(path, text + "\n")
+
+
+def read_json(path: PathLike) -> Any:
+    """Read a JSON file. Raises `UserError` when it is missing or not JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: is not JSON ({error})") from error
+
+
+def existing_file(path: PathLike, what: str) -> Path:
+    """Give `path` back if it is a regular file, else raise `UserError`; `what` names it in the message."""
+    path = Path(path)
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "nothing"
+        raise UserError(f"{path}: expected {what} there, found {found}")
+    return path
+
+
+def existing_folder(path: PathLike, what: str) -> Path:
+    """Give `path` back if it is a folder, else raise `UserError`; `what` names it in the message."""
+    path = Path(path)
+    if not path.is_dir():
+        found = "a file" if path.exists() else "nothing"
+        raise UserError(f"{path}: expected a folder with {what} there, found {found}")
+    return path
+
+
+def sha256(path: PathLike) -> str:
+    """SHA-256 of a file as 64 hexadecimal digits, read in pieces of 1 MiB."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for piece in iter(lambda: file.read(1 << 20), b""):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def need_space(folder: PathLike, need: int, advice: str = "") -> None:
+    """Raise `UserError` when the disk that holds `folder` has fewer than `need` bytes free."""
+    place = Path(folder).absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < need:
+        raise UserError(f"{folder}: needs {size(need)} on this disk, {size(free)} are free. "
+                        f"{advice or 'Free some space, or give LIMIT=N for fewer samples.'}")
+
+
+def size(count: float) -> str:
+    """A byte count for people: `302.0 MB` (powers of 1000)."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,93 @@
+"""What a stage has finished, kept so that a run that was cut off goes on where it stopped.
+
+A stage works through samples. While it runs, each finished sample is a line of a hidden file; when all are done,
+the whole becomes one JSON file, whose presence says that the stage is complete. A later run with the same recipe
+(settings and code) redoes only the samples whose input changed or whose files are gone.
+"""
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import IO, Any, Dict, Iterable, Mapping, Optional
+
+from common.base import files
+
+
+def stamp(path: files.PathLike) -> Dict[str, int]:
+    """Size in bytes and modification time in ns of a file: enough to notice that it changed."""
+    status = os.stat(path)
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+class Journal:
+    """The finished samples of one stage: `finished[id]` is the record given to `add`.
+
+    existed: whether a run, of this recipe or another, left a journal here before.
+
+    path: the JSON file that stands for the completed stage.
+    recipe: all that the outputs depend on beside the samples (settings, checksums of code or model), as JSON
+        values. Records made under another recipe are forgotten.
+    """
+
+    def __init__(self, path: files.PathLike, recipe: Mapping[str, Any]):
+        self.path = Path(path)
+        self.recipe = json.loads(json.dumps(recipe))
+        self.finished: Dict[str, Dict[str, Any]] = {}
+        self._partial = self.path.with_name(f".{self.path.stem}.partial.jsonl")
+        self._file: Optional[IO[str]] = None
+        self.existed = self.path.exists() or self._partial.exists()
+        self._load()
+
+    def _load(self) -> None:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            whole = json.loads(self.path.read_text(encoding="utf-8"))
+            if whole["recipe"] == self.recipe:
+                self.finished.update({record["id"]: record for record in whole["samples"]})
+        with contextlib.suppress(OSError):
+            lines = self._partial.read_text(encoding="utf-8").splitlines()
+            with contextlib.suppress(ValueError, KeyError, IndexError, TypeError):  # a killed run leaves half a line
+                if json.loads(lines[0])["recipe"] != self.recipe:
+                    return
+                for line in lines[1:]:
+                    record = json.loads(line)
+                    self.finished[record["id"]] = record
+
+    def add(self, sample: str, record: Mapping[str, Any]) -> None:
+        """Note `sample` as finished, after its files are in place."""
+        self.begin()
+        self.finished[sample] = {"id": sample, **record}
+        self._write(self.finished[sample])
+
+    def begin(self) -> None:
+        """From here on the stage is not complete: the finished file goes, the list of parts begins."""
+        if self._file is not None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with files.atomic(self._partial) as temporary:
+            self._file = open(temporary, "w", encoding="utf-8")
+            self._write({"recipe": self.recipe})
+            for record in self.finished.values():
+                self._write(record)
+        with contextlib.suppress(FileNotFoundError):
+            self.path.unlink()
+
+    def _write(self, value: Mapping[str, Any]) -> None:
+        assert self._file is not None
+        self._file.write(json.dumps(value, ensure_ascii=False) + "\n")
+        self._file.flush()
+
+    def complete(self, order: Iterable[str], **more: Any) -> None:
+        """Write the JSON file: `{"recipe", **more, "samples": [records in the given order]}`."""
+        files.write_json(self.path, {"recipe": self.recipe, **more,
+                                     "samples": [self.finished[sample] for sample in order]})
+        self.close()
+        with contextlib.suppress(FileNotFoundError):
+            self._partial.unlink()
+
+    def close(self) -> None:
+        """Close the list of parts; it stays on disk for the next run."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,125 @@
+"""From a PyTorch network to an ONNX file of opset 11 that is known to compute the same."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+
+from common.base import files, metrics
+from common.base.errors import UserError
+from common.convert import trace, upstream
+from common.convert.trace import OPSET
+
+
+class Port(NamedTuple):
+    """An input of the export: name, the shape to trace with, dtype, and the range that random test values take.
+
+    low and high may be arrays that broadcast to the shape.
+    """
+
+    name: str
+    shape: Tuple[int, ...]
+    dtype: str = "float32"
+    low: float = 0.0
+    high: float = 1.0
+
+    def random(self, seed: int, batch: Optional[int] = None) -> np.ndarray:
+        """Uniform random values in low..high (integers: low..high-1), the first dimension replaced by `batch`."""
+        generator = np.random.default_rng(seed)
+        shape = self.shape if batch is None else (batch, *self.shape[1:])
+        if np.dtype(self.dtype).kind in "iu":
+            return generator.integers(np.int64(self.low), np.int64(self.high), shape).astype(self.dtype)
+        return generator.uniform(self.low, self.high, shape).astype(self.dtype)
+
+
+def export(network: torch.nn.Module, inputs: Sequence[Port], outputs: Sequence[str], path: files.PathLike, *,
+           dynamic_batch: bool = False, tolerance: float, metadata: Mapping[str, str]) -> Dict[str, float]:
+    """Write `path`, opset 11, after checking it; it appears only when every check has passed.
+
+    Checked: the opset in the file, `onnx.checker`, input and output names and shapes, and the outputs against PyTorch's
+    on inputs other than those of the trace, for batch 1 and 2 where the batch is dynamic. tolerance: the largest
+    absolute difference allowed, in units of the output. metadata: kept in the file (`metadata_props`). With
+    SOURCE=upstream the upstream's network is traced, and held to `network` all the same.
+    Gives back the worst differences found (`metrics.difference`). Raises `UserError` where a check fails.
+    """
+    network = network.eval()
+    axes = {name: {0: "N"} for name in [port.name for port in inputs] + list(outputs)} if dynamic_batch else None
+    example = tuple(torch.from_numpy(port.random(seed=0)) for port in inputs)
+    options = {"input_names": [port.name for port in inputs], "output_names": list(outputs), "dynamic_axes": axes}
+    with files.atomic(path) as temporary:
+        if upstream.asked():
+            metadata = {**metadata, "upstream": upstream.trace(network, example, temporary, options)}
+        else:
+            trace.write(network, example, temporary, options)
+        annotate(temporary, metadata)
+        shapes = [(None, *port.shape[1:]) if dynamic_batch else port.shape for port in inputs]
+        check_file(temporary, dict(zip([port.name for port in inputs], shapes)), outputs)
+        worst: Dict[str, float] = {}
+        for batch in ([1, 2] if dynamic_batch else [None]):
+            feeds = [port.random(seed=1, batch=batch) for port in inputs]
+            merge_worst(worst, compare(network, temporary, feeds))
+        if not worst["max_abs"] <= tolerance:  # NaN fails too
+            raise UserError(f"{path}: ONNX and PyTorch differ by {worst['max_abs']:.3g}, allowed is {tolerance:g}")
+    return worst
+
+
+def annotate(path: files.PathLike, metadata: Mapping[str, str]) -> None:
+    """Add `metadata` to an ONNX file's metadata_props, in place."""
+    import onnx
+    model = onnx.load(str(path))
+    onnx.helper.set_model_props(model, {**{entry.key: entry.value for entry in model.metadata_props}, **metadata})
+    onnx.save(model, str(path))
+
+
+def check_file(path: files.PathLike, inputs: Mapping[str, Sequence[Optional[int]]], outputs: Sequence[str]) -> None:
+    """Raise `UserError` unless the file is valid ONNX of opset 11 with these inputs (None: a free size) and outputs."""
+    import onnx
+    onnx.checker.check_model(str(path), full_check=True)
+    model = onnx.load(str(path), load_external_data=False)
+    opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
+    if opsets != {"ai.onnx": OPSET}:
+        raise UserError(f"{path}: expected opset ai.onnx {OPSET} alone, found {opsets}")
+    found = {entry.name: _dims(entry) for entry in model.graph.input}
+    wanted = {name: list(shape) for name, shape in inputs.items()}
+    if found != wanted:
+        raise UserError(f"{path}: expected inputs {wanted}, found {found}")
+    names = [entry.name for entry in model.graph.output]
+    if names != list(outputs):
+        raise UserError(f"{path}: expected outputs {list(outputs)}, found {names}")
+
+
+def _dims(entry: object) -> List[Optional[int]]:
+    return [dim.dim_value if dim.HasField("dim_value") else None for dim in entry.type.tensor_type.shape.dim]  # type: ignore[attr-defined]
+
+
+def compare(network: torch.nn.Module, path: files.PathLike, feeds: Sequence[np.ndarray]) -> Dict[str, float]:
+    """The worst difference over all outputs between PyTorch and ONNX Runtime on the CPU for one set of inputs."""
+    from common.engines.onnxruntime_session import Session
+    with torch.no_grad():
+        expected = network(*[torch.from_numpy(feed) for feed in feeds])
+    expected = [expected] if isinstance(expected, torch.Tensor) else expected
+    found = Session(path, device="cpu").run(list(feeds))
+    worst: Dict[str, float] = {}
+    for ours, theirs in zip(found, expected):
+        if ours.shape != tuple(theirs.shape):
+            raise UserError(f"{path}: an output has shape {list(ours.shape)}, PyTorch gives {list(theirs.shape)}")
+        merge_worst(worst, metrics.difference(ours, theirs.numpy()))
+    return worst
+
+
+def merge_worst(worst: Dict[str, float], other: Mapping[str, float]) -> None:
+    """Keep in `worst` the worse of each figure: the smaller cosine, the larger differences. NaN is worst of all."""
+    for key, value in other.items():
+        kept = worst.get(key, value)
+        if np.isnan(kept) or np.isnan(value):
+            worst[key] = float("nan")
+        else:
+            worst[key] = min(kept, value) if key == "cosine" else max(kept, value)
+
+
+def summary(path: files.PathLike, worst: Mapping[str, float]) -> str:
+    """The line that an export script ends with."""
+    return (f"{path}: opset {OPSET}, {files.size(Path(path).stat().st_size)}, ONNX against PyTorch: "
+            f"largest difference {worst['max_abs']:.3g}, cosine {worst['cosine']:.9f}")

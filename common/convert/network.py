@@ -1,0 +1,23 @@
+"""The module with a model's network, found by its facts."""
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from common.base import facts, files
+from common.base.errors import UserError
+
+
+def network_module(folder: files.PathLike) -> ModuleType:
+    """The module with the model's network, as its facts name it: it has `from_state(state)` and `seeded(seed)`.
+
+    It may have `for_input(network, dtype)`, which gives the network that takes samples of that dtype.
+    """
+    name = facts.load(folder).network
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise UserError(f"{folder}: the network {name}.py cannot be imported from here; source the model's env.sh, or "
+                        "run this in its folder") from error

@@ -1,0 +1,35 @@
+"""Seeded weights for runs without a checkpoint: `python3 -m common.convert.seed --output PTH` in a model's folder.
+
+They show that the way works and that backends agree. They were never trained: no accuracy follows from them.
+"""
+from __future__ import annotations
+
+import argparse
+from typing import Optional, Sequence, Tuple, Union
+
+from common.base import errors
+from common.base.settings import positive
+
+
+def _width(text: str) -> Tuple[str, Union[int, Tuple[int, ...]]]:
+    name, _, value = text.partition("=")
+    return name, tuple(map(positive, value.split(","))) if "," in value else positive(value)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    parser = argparse.ArgumentParser(prog="python3 -m common.convert.seed", description=__doc__.splitlines()[0])
+    parser.add_argument("--output", required=True, help="checkpoint to write")
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--model", default=".", help="the model's folder (default: here)")
+    parser.add_argument("--set", action="append", default=[], metavar="WIDTH=N[,N...]", type=_width,
+                        help="another width or depth than the reference's, by the network module's own names")
+    args = parser.parse_args(argv)
+    from common.convert import checkpoint
+    from common.convert.network import network_module
+    checkpoint.save(network_module(args.model).seeded(args.seed, **dict(args.set)), args.output)
+    print(f"{args.output}: seeded weights (seed {args.seed}), never trained; agreement with PyTorch is reported, "
+          "not accuracy")
+
+
+if __name__ == "__main__":
+    errors.run(main)

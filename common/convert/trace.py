@@ -1,0 +1,23 @@
+"""A PyTorch network traced by TorchScript's exporter, the one that writes opset 11."""
+from __future__ import annotations
+
+import warnings
+from typing import Any, Mapping, Tuple
+
+import torch
+
+from common.base import files
+from common.base.errors import UserError
+
+OPSET = 11
+
+
+def write(network: torch.nn.Module, example: Tuple[torch.Tensor, ...], path: files.PathLike,
+          options: Mapping[str, Any]) -> None:
+    """Write what `network` computes on `example` as ONNX, unchecked. options: names and axes for torch.onnx.export."""
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the TorchScript exporter is deprecated, and is the one with opset 11
+            torch.onnx.export(network, example, str(path), opset_version=OPSET, dynamo=False, **options)
+    except torch.onnx.errors.OnnxExporterError as error:
+        raise UserError(f"the network cannot be exported to opset {OPSET}: {error}") from error

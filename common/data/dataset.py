@@ -1,0 +1,175 @@
+"""The files between preprocessing and inference: `.bin` tensors, the `.info` list, and the manifest.
+
+The manifest (`manifest.json`, see `common.base.journal`) pairs samples: id, source, original size, padding, shape, dtype.
+It is written last and so marks a finished preprocessing.
+"""
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from common.base import files, settings
+from common.base.errors import UserError
+from common.base.journal import Journal, stamp
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MANIFEST = "manifest.json"
+
+
+def is_finite(array: "np.ndarray") -> bool:
+    """Whether no value is NaN or infinite; looked at in pieces, which stay in the cache."""
+    import numpy as np
+    flat = array.reshape(-1)
+    return array.dtype.kind != "f" or all(np.isfinite(flat[start:start + 65536]).all()
+                                          for start in range(0, flat.size, 65536))
+
+
+def write_bin(path: files.PathLike, array: "np.ndarray") -> None:
+    """Write an array as raw little-endian values in C order, atomically. NaN and infinity are refused."""
+    import numpy as np
+    if not is_finite(array):
+        raise UserError(f"{path}: a value is NaN or infinite, not written")
+    with files.atomic(path) as temporary:
+        np.ascontiguousarray(array).tofile(temporary)
+
+
+def read_bin(path: files.PathLike, shape: Sequence[int], dtype: str = "float32") -> "np.ndarray":
+    """Read a raw array of known shape. Raises `UserError` on another file length, NaN or infinity."""
+    import numpy as np
+    path = files.existing_file(path, "a .bin file")
+    expected = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    found = path.stat().st_size
+    if found != expected:
+        dims = "x".join(map(str, shape))
+        raise UserError(f"{path}: expected {expected} bytes ({dims} {dtype}), found {found}; make it again")
+    array = np.fromfile(path, dtype).reshape(shape)
+    if not is_finite(array):
+        raise UserError(f"{path}: holds NaN or infinite values; the inference that wrote it went wrong")
+    return array
+
+
+class Preprocessing(NamedTuple):
+    """How a dataset's samples are turned into tensors: the arguments of `preprocess`, which says what they mean.
+
+    A model's preprocess script gives it as `plan(argv)`, for `preprocess` and for `common.infer.stream`.
+    """
+
+    sources: Sequence[Tuple[str, Sequence[Path]]]
+    folder: files.PathLike
+    make: Callable[..., Tuple["np.ndarray", Dict[str, Any]]]
+    settings: Mapping[str, Any]
+    sample_bytes: int
+    advice: str = ""
+    bins: str = "bin"
+
+
+def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.PathLike,
+               make: Callable[..., Tuple["np.ndarray", Dict[str, Any]]], settings: Mapping[str, Any],
+               sample_bytes: int, advice: str = "", bins: str = "bin") -> List[Dict[str, Any]]:
+    """Turn every source into `<folder>/<bins>/<id>.bin` and write the manifest last.
+
+    sources: (sample id, the files it is made from); `make(*files)` gives the tensor and what the manifest shall say
+    of the sample. settings: all that the tensors depend on beside the files; together with the source text of `make`'s
+    module they decide whether an earlier run's files still hold. sample_bytes: size of one `.bin`, for the check of
+    free disk before the start. A run that was cut off is taken up where it stopped; files of samples that are no
+    longer asked for are removed. It is done by JOBS processes (`common.base.workers`). Gives back the manifest's records in
+    order.
+    """
+    from tqdm import tqdm
+
+    from common.base import workers
+    folder = Path(folder)
+    sources = list(sources)
+    if not sources:
+        raise UserError(f"{folder}: no samples to preprocess")
+    journal = Journal(folder / MANIFEST, {"settings": dict(settings), "code": code_of(make)})
+    target = {sample: folder / bins / f"{sample}.bin" for sample, _ in sources}
+    # hidden ones are what a killed run was writing; the next write of the same file replaces it
+    strays = {path for path in (folder / bins).glob("*.bin") if not path.name.startswith(".")} - set(target.values())
+    if strays and not journal.existed:
+        raise UserError(f"{min(strays)}: was not written by an earlier run of this script; give another, empty folder")
+    todo = [(sample, paths) for sample, paths in sources
+            if not _finished(journal.finished.get(sample), target[sample], paths)]
+    files.need_space(folder, len(todo) * sample_bytes, advice)
+    if todo:
+        journal.begin()
+
+    def one(entry: Tuple[str, Sequence[Path]]) -> Dict[str, Any]:
+        sample, paths = entry
+        array, about = make(*paths)
+        write_bin(target[sample], array)
+        return {"bin": f"{bins}/{sample}.bin", "source": [str(path) for path in paths],
+                "stamp": [stamp(path) for path in paths],
+                "shape": list(array.shape), "dtype": str(array.dtype), **about}
+
+    made = tqdm(workers.ordered(one, todo, 3 * sample_bytes), "preprocess", len(todo), unit="sample", disable=None)
+    for (sample, _), record in zip(todo, made):
+        journal.add(sample, record)
+    for stray in strays:
+        stray.unlink()
+    journal.complete(target)
+    print(f"preprocess: {len(sources)} samples in {folder / bins} ({len(sources) - len(todo)} were there already)")
+    return [journal.finished[sample] for sample in target]
+
+
+def code_of(function: Callable[..., Any]) -> str:
+    """SHA-256 of the source file that a function stands in: what it makes is made anew when that changes."""
+    return files.sha256(inspect.getsourcefile(function) or "")
+
+
+def _finished(record: Optional[Mapping[str, Any]], target: Path, paths: Sequence[Path]) -> bool:
+    if record is None or not target.is_file():
+        return False
+    same = record["stamp"] == [stamp(path) for path in paths] and record["source"] == [str(path) for path in paths]
+    return same and target.stat().st_size == _nbytes(record)
+
+
+def _nbytes(record: Mapping[str, Any]) -> int:
+    import numpy as np
+    return int(np.prod(record["shape"])) * np.dtype(record["dtype"]).itemsize
+
+
+def read_manifest(folder: files.PathLike) -> List[Dict[str, Any]]:
+    """The records of a finished preprocessing, in order; `bin` is made relative to the caller."""
+    path = Path(folder) / MANIFEST
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; preprocessing has not been run there or has not finished")
+    return [{**record, "bin": str(Path(folder) / record["bin"])} for record in files.read_json(path)["samples"]]
+
+
+def write_info(bins: files.PathLike, info: files.PathLike, width: int, height: int,
+               count: Optional[int] = None) -> int:
+    """Write the list that `benchmark` reads: `index path width height` per `.bin` file of the folder, sorted.
+
+    The paths are written as the folder was given, relative to where the tool will be run. Gives back their number.
+    """
+    folder = files.existing_folder(bins, ".bin files")
+    paths = sorted(path for path in folder.glob("*.bin") if not path.name.startswith("."))[:count]
+    if not paths:
+        raise UserError(f"{folder}: expected .bin files, found none; run the preprocess script first")
+    odd = next((path for path in paths if any(character.isspace() for character in str(path))), None)
+    if odd is not None:
+        raise UserError(f"{odd}: the .info format separates by spaces, so no path in it may hold one; "
+                        "give the folder by a relative path without spaces")
+    files.write_text(info, "".join(f"{index} {path} {width} {height}\n" for index, path in enumerate(paths)))
+    return len(paths)
+
+
+def info_main(argv: Optional[Sequence[str]], program: str) -> None:
+    """The command line of `get_info.py` and `gen_dataset_info.py`: `bin DIR INFO WIDTH HEIGHT`."""
+    import argparse
+
+    parser = argparse.ArgumentParser(
+        prog=program, description="Write the .info list that the benchmark tool reads: index, path, width, height.",
+        epilog="LIMIT=N in the environment takes the first N files.")
+    parser.add_argument("kind", choices=["bin"], help="what the folder holds")
+    parser.add_argument("folder", metavar="DIR", help="folder with the .bin files")
+    parser.add_argument("info", metavar="INFO", help="file to write")
+    parser.add_argument("width", type=settings.positive)
+    parser.add_argument("height", type=settings.positive)
+    args = parser.parse_args(argv)
+    count = write_info(args.folder, args.info, args.width, args.height, settings.limit())
+    print(f"{program}: {count} samples listed in {args.info}")

@@ -1,0 +1,36 @@
+"""`python3 -m common.data.demo KIND FOLDER [--count N] [--seed S]` draws a demo dataset.
+
+KIND is the name of a module in this package; it has `write(folder, count, seed)`.
+"""
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+import shutil
+from pathlib import Path
+from typing import Optional, Sequence
+
+from common.base import errors
+from common.base.settings import positive
+from common.data import demo
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    kinds = [module.name for module in pkgutil.iter_modules(demo.__path__) if not module.name.startswith("_")]
+    parser = argparse.ArgumentParser(prog="python3 -m common.data.demo", description=__doc__.splitlines()[0])
+    parser.add_argument("kind", choices=kinds)
+    parser.add_argument("folder", help="folder to write, replaced when it is there")
+    parser.add_argument("--count", type=positive, default=4, help="samples (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    args = parser.parse_args(argv)
+    folder, fresh = Path(args.folder), Path(args.folder).with_name(f".{Path(args.folder).name}.part")
+    shutil.rmtree(fresh, ignore_errors=True)
+    importlib.import_module(f"common.data.demo.{args.kind}").write(fresh, args.count, args.seed)
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
+    print(f"{folder}: {args.count} demo samples ({args.kind}), drawn by code, seed {args.seed}")
+
+
+if __name__ == "__main__":
+    errors.run(main)

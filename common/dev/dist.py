@@ -1,0 +1,116 @@
+"""A model's folder made self-contained, as Ascend's ModelZoo takes it: `python3 -m common.dev.dist DEST` in the folder.
+
+`common` becomes a real folder in it, every source file gets the licence header, and README.zh.md comes in front.
+"""
+from __future__ import annotations
+
+import argparse
+import itertools
+import shutil
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+
+from common.base import errors, facts, files
+from common.base.errors import UserError
+
+HOLDER = "The authors of ascend-model-collection"
+LICENCE = """Copyright 2026 {holder}
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License."""
+SOURCES = (".py", ".sh", ".mk")
+KINDS = {*SOURCES, ".diff", ".cfg", ".npz", ".md", ".css", ".js", ".html"}
+NAMES = {"facts.json", "fingerprint.json", "results.json", "demo.pth", "demo.json", "LICENSE", "Makefile",
+         "requirements.txt", "modelzoo_level.txt", "val_ids.txt"}
+REQUIRED = ("facts.json", "LICENSE", "Makefile", "README.md", "requirements.txt", "modelzoo_level.txt", "env.sh",
+            "test/offline_inference_testcase.sh", "test/pth2om.sh")
+LEFT_OUT = {"setup.mk", "setup.sh"}
+"""Of common/: what sets up the collection's environment."""
+LINKS = {"README.md": ("](README.md)", "](README.en.md)"), "README.en.md": ("](README.zh.md)", "](README.md)")}
+"""The READMEs link to each other; in the copy they have other names."""
+
+
+def header(text: str) -> str:
+    """A source file's text with the licence header, after the `#!` line; a file that has one stays as it is."""
+    opening = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    if "Licensed under the Apache License" in "\n".join(opening):
+        return text
+    comment = "\n".join(f"# {line}".rstrip() for line in LICENCE.format(holder=HOLDER).splitlines()) + "\n"
+    first, end, rest = text.partition("\n")
+    return f"{first}\n{comment}{rest}" if first.startswith("#!") and end else comment + text
+
+
+def selection(folder: Path) -> Dict[str, Path]:
+    """What goes into the copy: path there, path here. Datasets, weights, results and builds stay behind."""
+    chosen: Dict[str, Path] = {}
+    for place in (folder, folder / "test"):
+        for path in sorted(place.iterdir() if place.is_dir() else ()):
+            if path.is_file() and not path.is_symlink() and (path.suffix in KINDS or path.name in NAMES):
+                chosen[str(path.relative_to(folder))] = path
+    chinese = chosen.pop("README.zh.md", None)
+    if chinese is not None:
+        chosen["README.en.md"], chosen["README.md"] = chosen["README.md"], chinese
+    shared = Path(__file__).resolve().parents[1]
+    for path in sorted(shared.rglob("*")):
+        if path.is_file() and path.suffix in {*KINDS, ".json"} and path.name not in LEFT_OUT:
+            chosen[f"common/{path.relative_to(shared)}"] = path
+    missing = [name for name in REQUIRED if name not in chosen]
+    if missing:
+        raise UserError(f"{folder}: {', '.join(missing)} missing; ModelZoo asks for it, or the copy cannot run without "
+                        "it")
+    return chosen
+
+
+def write(folder: Path, target: Path) -> List[str]:
+    """Write the self-contained folder to `target`, which must not exist or be empty; gives the paths in it.
+
+    It appears whole or not at all. Raises `UserError` for a target that is not empty.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UserError(f"DEST={target}: is {'not empty' if target.is_dir() else 'a file'}; give a new or empty folder")
+    part = target.with_name(f".{target.name}.part")
+    chosen = selection(folder)
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        for name, path in chosen.items():
+            (part / name).parent.mkdir(parents=True, exist_ok=True)
+            if path.suffix in SOURCES or path.name == "Makefile":
+                text = path.read_text(encoding="utf-8")
+                files.write_text(part / name, header(text))
+                (part / name).chmod(0o755 if text.startswith("#!") else 0o644)
+            elif name in LINKS:
+                files.write_text(part / name, path.read_text(encoding="utf-8").replace(*LINKS[name]))
+            else:
+                shutil.copy2(path, part / name)
+        if target.exists():
+            target.rmdir()
+        part.rename(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return sorted(chosen)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    parser = argparse.ArgumentParser(prog="python3 -m common.dev.dist", description=__doc__.splitlines()[0])
+    parser.add_argument("dest", metavar="DEST", help="folder to write, new or empty")
+    parser.add_argument("--model", default=".", help="the model's folder (default: here)")
+    args = parser.parse_args(argv)
+    if not args.dest.strip():
+        raise UserError("DEST= is missing: make dist DEST=folder, a new or empty one")
+    folder, target = Path(args.model).resolve(), Path(args.dest).resolve()
+    paths = write(folder, target)
+    print(f"{target}: {facts.load(folder).name}, {len(paths)} files, needs nothing outside itself but the packages of "
+          "requirements.txt")
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,1 @@
+"""One dataset over several devices: a module per tool, the processes, and merging what they left."""

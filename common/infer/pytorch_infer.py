@@ -1,0 +1,66 @@
+"""PyTorch's own answer on the preprocessed samples: `python3 -m common.infer.pytorch_infer` in a model's folder.
+
+Reads the manifest that preprocess left, runs the network of `facts.json` on each `.bin` and leaves
+`<output>/<id>_1.bin`, as `benchmark` does, so that postprocess and `common.judge.agreement` read both alike.
+"""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Optional, Sequence
+
+from common.base import errors, files
+from common.base.journal import Journal, stamp
+from common.base.settings import limit, thread_count
+from common.convert.network import network_module
+from common.data import dataset
+
+
+def infer(pth: files.PathLike, prep: files.PathLike, output: files.PathLike, folder: files.PathLike,
+          count: Optional[int] = None) -> int:
+    """Run the network on every sample of the manifest in `prep`, batch 1; gives back the number of samples.
+
+    A run that was cut off goes on where it stopped. Outputs are float32 [1, ...] in the network's order.
+    """
+    import torch
+    from tqdm import tqdm
+
+    from common.convert import checkpoint
+    samples = dataset.read_manifest(prep)[:count]
+    module = network_module(folder)
+    network = module.from_state(checkpoint.load(pth))
+    if hasattr(module, "for_input"):  # a model whose samples have more than one form
+        network = module.for_input(network, samples[0]["dtype"])
+    output = Path(output)
+    torch.set_num_threads(thread_count())
+    journal = Journal(output.with_name(output.name + "_pytorch.json"),
+                      {"checkpoint_sha256": files.sha256(pth), "torch": torch.__version__})
+    for record in tqdm(samples, desc="pytorch", unit="sample", disable=None):
+        target = output / f"{record['id']}_1.bin"
+        now = stamp(record["bin"])
+        if target.is_file() and journal.finished.get(record["id"], {}).get("stamp") == now:
+            continue
+        shape = record["shape"] if len(record["shape"]) != 3 else [1, *record["shape"]]
+        with torch.no_grad():
+            tensor = network(torch.from_numpy(dataset.read_bin(record["bin"], shape, record["dtype"])))
+        dataset.write_bin(target, tensor.numpy())
+        journal.add(record["id"], {"stamp": now})
+    for stray in set(output.glob("*.bin")) - {output / f"{record['id']}_1.bin" for record in samples}:
+        stray.unlink()
+    journal.complete([record["id"] for record in samples])
+    return len(samples)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    parser = argparse.ArgumentParser(prog="python3 -m common.infer.pytorch_infer", description=__doc__.splitlines()[0])
+    parser.add_argument("--pth", required=True, help="checkpoint")
+    parser.add_argument("--prep", required=True, help="folder that the preprocess script wrote (with manifest.json)")
+    parser.add_argument("--output", required=True, help="folder for <id>_1.bin")
+    parser.add_argument("--model", default=".", help="the model's folder (default: here)")
+    args = parser.parse_args(argv)
+    count = infer(args.pth, args.prep, args.output, args.model, limit())
+    print(f"PyTorch: {count} samples in {args.output}")
+
+
+if __name__ == "__main__":
+    errors.run(main)

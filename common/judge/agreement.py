@@ -1,0 +1,80 @@
+"""How well two backends agree on the same samples: `python3 -m common.judge.agreement FOUND EXPECTED --output JSON`.
+
+FOUND and EXPECTED are folders of result `.bin` files of the same names (float32). Thresholds are msit's:
+cosine at least 0.99, relative Euclidean distance at most 0.05.
+"""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from common.base import errors, files
+from common.base.errors import UserError
+from common.data import dataset, result_files
+
+COSINE, RELATIVE_EUCLIDEAN = 0.99, 0.05
+WORST = 5
+
+
+def compare_folders(found: files.PathLike, expected: files.PathLike) -> Dict[str, Any]:
+    """Compare every output of every sample, one at a time.
+
+    Gives `{"samples", "outputs", "cosine", "max_abs", "relative_euclidean" (each the worst), "mean_max_abs",
+    "verdict", "worst": five samples}`. Raises `UserError` when the folders do not hold the same files, when a
+    pair differs in length, and on NaN.
+    """
+    from common.base.metrics import difference
+    ours, theirs = result_files.find(found), result_files.find(expected)
+    result_files.check_pairs(theirs, ours, found)
+    rows: List[Dict[str, Any]] = []
+    for stem in sorted(theirs):
+        # tools count outputs from 0 or from 1: pair them by order
+        pairs = list(zip(sorted(ours[stem].items()), sorted(theirs[stem].items())))
+        if len(ours[stem]) != len(theirs[stem]):
+            raise UserError(f"{found}: {stem} has {len(ours[stem])} outputs, expected {len(theirs[stem])}")
+        for (_, path), (_, other) in pairs:
+            length = other.stat().st_size // 4
+            half = path.stat().st_size == 2 * length  # an .om made with --output_type=FP16
+            row = difference(dataset.read_bin(path, [length], "float16" if half else "float32"),
+                             dataset.read_bin(other, [length]))
+            rows.append({"file": path.name, **row})
+    return summarise(rows, samples=len(theirs))
+
+
+def summarise(rows: Sequence[Mapping[str, Any]], samples: int) -> Dict[str, Any]:
+    """The result of `compare_folders` from one row per compared output: `{"file", **metrics.difference(...)}`."""
+    rows = sorted(rows, key=lambda row: (row["cosine"], -row["max_abs"]))
+    worst = {"cosine": min(row["cosine"] for row in rows),
+             "max_abs": max(row["max_abs"] for row in rows),
+             "relative_euclidean": max(row["relative_euclidean"] for row in rows)}
+    agree = worst["cosine"] >= COSINE and worst["relative_euclidean"] <= RELATIVE_EUCLIDEAN
+    return {"samples": samples, "outputs": len(rows), **worst,
+            "mean_max_abs": sum(row["max_abs"] for row in rows) / len(rows),
+            "verdict": "pass" if agree else "fail", "worst": rows[:WORST]}
+
+
+def figures(result: Mapping[str, Any]) -> str:
+    """The worst figures with their thresholds, and the verdict, for the terminal."""
+    return (f"cosine {result['cosine']:.9f} (at least {COSINE}), relative Euclidean {result['relative_euclidean']:.2e} "
+            f"(at most {RELATIVE_EUCLIDEAN}), largest difference {result['max_abs']:.3g}: {result['verdict']}")
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    parser = argparse.ArgumentParser(prog="python3 -m common.judge.agreement", description=__doc__.splitlines()[0],
+                                     epilog="Exit status 1 when a threshold is missed.")
+    parser.add_argument("found", metavar="FOUND", help="folder with the result files of the backend in question")
+    parser.add_argument("expected", metavar="EXPECTED", help="folder with PyTorch's result files")
+    parser.add_argument("--output", metavar="JSON", help="file for the figures and the worst samples")
+    args = parser.parse_args(argv)
+    result = compare_folders(args.found, args.expected)
+    if args.output:
+        files.write_json(Path(args.output), result)
+    print(f"agreement over {result['samples']} samples: {figures(result)}")
+    for row in result["worst"]:
+        print(f"  {row['file']}: cosine {row['cosine']:.9f}, largest difference {row['max_abs']:.3g}")
+    return 0 if result["verdict"] == "pass" else 1
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,85 @@
+"""An accuracy against its reference: `python3 -m common.judge.verdicts judge|published --accuracy JSON --pth PTH`."""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from common.base import errors, facts, files
+
+
+def write_accuracy(path: files.PathLike, model: facts.Facts, value: float, rows: Mapping[str, float],
+                   baseline: Optional[Mapping[str, Any]] = None) -> None:
+    """Write a postprocess's figures for the report: the metric's mean and every sample's value, worst first.
+
+    rows: value by sample, larger is better. baseline: `{"name", "value"}` of a plain method on the same samples.
+    """
+    worst = sorted(rows.items(), key=lambda row: row[1])
+    files.write_json(path, {"metric": model.metric.name, "unit": model.metric.unit,
+                            "definition": model.metric.definition, "value": value, "samples": len(rows),
+                            "baseline": baseline, "rows": [{"sample": name, "value": each} for name, each in worst]})
+
+
+def verdict(value: float, reference: float, tolerance: float) -> str:
+    """"pass" unless the value falls more than `tolerance` (relative) below the reference."""
+    return "pass" if value >= reference * (1 - tolerance) else "fail"
+
+
+def published_counts(model: facts.Facts, accuracy: Mapping[str, Any], checkpoint_sha256: str) -> bool:
+    """Whether the published figure is the reference: the published checkpoint on as many samples as it had."""
+    return checkpoint_sha256 == model.weights.get("sha256") and accuracy["samples"] == model.metric.samples
+
+
+def judge(model: facts.Facts, accuracy: Mapping[str, Any], pytorch: Optional[Mapping[str, Any]],
+          checkpoint_sha256: str) -> Dict[str, Any]:
+    """Hold a measured accuracy against its reference.
+
+    The published figure counts for the published checkpoint on the whole published set; PyTorch's own result on the
+    same samples counts otherwise.
+    """
+    if published_counts(model, accuracy, checkpoint_sha256):
+        entry = model.reference(model.metric.name, "published")
+        reference, source = entry.value, f"published, {entry.definition}"
+    elif pytorch is not None:
+        reference, source = pytorch["value"], "PyTorch on the same samples with the same checkpoint"
+    else:
+        return {"reference": None, "source": "none on these samples", "gap_percent": None, "verdict": "none"}
+    return {"reference": reference, "source": source,
+            "gap_percent": 100 * (accuracy["value"] - reference) / reference if reference else None,
+            "verdict": verdict(accuracy["value"], reference, model.metric.tolerance)}
+
+
+def accuracy_lines(section: Mapping[str, Any]) -> List[str]:
+    """The accuracy section in one or two lines: the measured figure, then its reference and verdict."""
+    unit = f" {section['unit']}" if section["unit"] else ""
+    line = f"  {section['metric']:9} {section['value']:.4f}{unit} over {section['samples']} samples"
+    if section["baseline"]:
+        line += f", {section['baseline']['name']} {section['baseline']['value']:.4f}{unit}"
+    if section["reference"] is None:
+        return [line]
+    return [line, f"            reference {section['reference']:.4f}{unit} ({section['source']}): "
+                  f"{section['verdict']}"]
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    parser = argparse.ArgumentParser(prog="python3 -m common.judge.verdicts", description=__doc__.split("\n")[0])
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for verb, text in (("published", "exit status 0 when the published figure is the reference, else 1"),
+                       ("judge", "print accuracy, reference and verdict; exit status 1 when it is fail")):
+        judged = verbs.add_parser(verb, help=text)
+        judged.add_argument("--accuracy", required=True, help="what postprocess left")
+        judged.add_argument("--pytorch", help="what postprocess left of PyTorch's results, if the file is there")
+        judged.add_argument("--pth", required=True, help="the checkpoint")
+        judged.add_argument("--model", default=".", help="the model's folder (default: here)")
+    args = parser.parse_args(argv)
+    model, accuracy, checksum = facts.load(args.model), files.read_json(args.accuracy), files.sha256(args.pth)
+    if args.verb == "published":
+        return int(not published_counts(model, accuracy, checksum))
+    own = files.read_json(args.pytorch) if args.pytorch and Path(args.pytorch).is_file() else None
+    section = {**accuracy, **judge(model, accuracy, own, checksum)}
+    print("\n".join(accuracy_lines(section)))
+    return int(section["verdict"] == "fail")
+
+
+if __name__ == "__main__":
+    errors.run(main)

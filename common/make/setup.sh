@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Set up the environment: setup.sh FOLDER [PYTHON]. Makes FOLDER/.venv from FOLDER/requirements.txt; `make` calls it
+# when .venv/installed is older than that file. Several makes at once wait for one another.
+set -euo pipefail
+CDPATH='' cd "$1"
+python=${2:-python3}
+
+"$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' || {
+    echo "error: $python is $("$python" --version 2>&1 || echo missing); the pinned packages need Python 3.10 to 3.13, give PYTHON=python3.11 (say)" >&2
+    exit 1
+}
+exec 9>.venv.lock
+if command -v flock >/dev/null; then flock 9; fi
+if [[ -e .venv/installed && .venv/installed -nt requirements.txt && .venv/installed -nt pyproject.toml &&
+      $(cat .venv/installed) == "$python" ]]; then
+    exit 0
+fi
+pip=(.venv/bin/python -m pip install --quiet --disable-pip-version-check)
+if ! cmp -s requirements.txt .venv/requirements.txt || [[ $(cat .venv/installed 2>/dev/null) != "$python" ]]; then
+    echo "setting up .venv with $("$python" --version) (some 5.5 GB with torch's CUDA packages, about a minute)"
+    "$python" -m venv --clear .venv
+    "${pip[@]}" --requirement requirements.txt
+    cp requirements.txt .venv/requirements.txt
+fi
+"${pip[@]}" --no-deps --no-build-isolation --editable . # another pyproject.toml needs no more than this
+printf '%s\n' "$python" > .venv/.installed
+mv .venv/.installed .venv/installed

@@ -1,0 +1,1 @@
+"""What is shown of a run: report, page, gallery, and what stands behind the figures."""

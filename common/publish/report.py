@@ -1,0 +1,251 @@
+"""The report of one model's run, `build/report.json`, and its summary: `python3 -m common.publish.report make|show|table`.
+
+`report.schema.json` beside this file says what a report holds. Every figure stands with its unit, its definition, and
+what produced it.
+"""
+from __future__ import annotations
+
+import argparse
+import datetime
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+from common.base import errors, facts, files
+from common.base.errors import UserError
+from common.base.tables import short
+from common.engines import engine
+from common.judge.verdicts import accuracy_lines, judge
+from common.publish import provenance
+
+SCHEMA = 1
+WORST = 5
+SAME_SIZE = 0.05
+"""By how much the number of parameters may differ from the reference network's for speeds to be compared."""
+DATA = {"demo": "the demo, drawn by code", "none": "no dataset is needed, the input is seeded noise"}
+WEIGHTS = {"seeded": "seeded, never trained: no accuracy, only agreement with PyTorch",
+           "demo": "the demo's, which come with this collection"}
+
+
+def make(model: facts.Facts, inputs: Mapping[str, str], accuracy: Optional[Mapping[str, Any]],
+         pytorch: Optional[Mapping[str, Any]], agreement: Optional[Mapping[str, Any]],
+         runs: Sequence[Mapping[str, Any]], om: Optional[Mapping[str, Any]] = None,
+         sweep: Sequence[Mapping[str, Any]] = (), behind: Optional[Mapping[str, Any]] = None,
+         disk: Sequence[Mapping[str, Any]] = ()) -> Dict[str, Any]:
+    """Assemble the report from what the stages left. Seeded weights yield no accuracy, only agreement.
+
+    agreement, om: of ONNX and of OM with PyTorch. runs, sweep: the records of inference runs (`common.infer.offline`); those
+    of the sweep count where their model file is one of the runs'. behind: `provenance.gather`; disk: `provenance.disk`.
+    Raises `UserError` when a model says that it was exported from another checkpoint.
+    """
+    checksums = {run["provenance"].get("metadata", {}).get("checkpoint_sha256") for run in runs} - {None}
+    checksum = min(checksums, default="")
+    if behind and behind["checkpoint"]:
+        checksum = behind["checkpoint"]["sha256"]
+        if checksums - {checksum}:
+            raise UserError(f"{runs[0]['provenance']['model']}: was exported from another checkpoint (SHA-256 "
+                            f"{min(checksums - {checksum})[:12]}...) than {behind['checkpoint']['file']} "
+                            f"({checksum[:12]}...); run make again from the export")
+    section: Optional[Dict[str, Any]] = None
+    if accuracy is not None and inputs["checkpoint"] != "seeded":
+        rows = accuracy["rows"]
+        section = {**accuracy, **judge(model, accuracy, pytorch, checksum), "worst": rows[:WORST]}
+        del section["rows"]
+    known = {run["provenance"]["model_sha256"] for run in runs}
+    swept = [run for run in sweep if run["provenance"]["model_sha256"] in known]
+    verdicts = {name: part["verdict"] if part else "none"
+                for name, part in (("accuracy", section), ("agreement", agreement), ("om_agreement", om))}
+    return {"schema": SCHEMA, "model": model.name, "title": model.title, "inputs": dict(inputs), "accuracy": section,
+            "agreement": agreement, "om_agreement": om,
+            "performance": [performance(run, False) for run in runs] + [performance(run, True) for run in swept],
+            "network": network(model, runs, behind),
+            "references": [vars(entry) for entry in model.references], "disk": list(disk), "provenance": behind,
+            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "verdicts": verdicts, "verdict": overall(verdicts.values())}
+
+
+def network(model: facts.Facts, runs: Sequence[Mapping[str, Any]],
+            behind: Optional[Mapping[str, Any]]) -> Optional[Dict[str, Any]]:
+    """How large the network is beside the reference's: speeds of a narrower one cannot be held against the reference's.
+
+    The number of parameters is that of the ONNX file's bytes, four to a float32. None where the file is not there.
+    """
+    sizes = {entry["file"]: entry["bytes"] for entry in behind["models"]} if behind else {}
+    size = sizes.get(Path(runs[-1]["provenance"]["model"]).name) if runs else None
+    expected = model.weights.get("parameters")
+    if not size or not expected:
+        return None
+    found = size // 4
+    return {"parameters": found, "reference_parameters": expected,
+            "reference_size": abs(found / expected - 1) <= SAME_SIZE}
+
+
+def smaller(report: Mapping[str, Any]) -> Optional[str]:
+    """A warning where the network measured is not of the reference's size, else None."""
+    size = report["network"]
+    if not size or size["reference_size"]:
+        return None
+    return (f"the network measured has about {in_words(size['parameters'])} parameters, the reference's "
+            f"{in_words(size['reference_parameters'])}: speeds cannot be compared")
+
+
+def in_words(count: int) -> str:
+    """A number of parameters, rounded: `44.6 million`, `16 thousand`."""
+    return f"{count / 1e6:.3g} million" if count >= 1e6 else f"{max(1, round(count / 1e3))} thousand"
+
+
+def overall(verdicts: Iterable[str]) -> str:
+    """"fail" when one is, else "pass" when one is, else "none"."""
+    found = set(verdicts)
+    return "fail" if "fail" in found else "pass" if "pass" in found else "none"
+
+
+def performance(run: Mapping[str, Any], swept: bool) -> Dict[str, Any]:
+    """One entry of the report's performance section, from the record that an inference run left."""
+    by = run["provenance"]
+    return {"model": Path(by["model"]).name, "sweep": swept, "tool": run["tool"],
+            **{key: by[key] for key in ("backend", "version", "provider", "device", "threads", "model_sha256")},
+            **{key: run[key] for key in ("batch", "warm_up_runs", "sample_count", "compute_ms", "samples_per_s",
+                                         "end_to_end_s", "end_to_end_samples_per_s", "peak_memory_bytes", "command",
+                                         "date", "definitions")},
+            **({"devices": run["devices"]} if "devices" in run else {})}
+
+
+def lines(report: Mapping[str, Any]) -> List[str]:
+    """The summary of one report for the terminal."""
+    inputs, accuracy = report["inputs"], report["accuracy"]
+    result = [f"{report['title']}: {report['verdict']}",
+              f"  data      {DATA.get(inputs['data'], inputs['data'])}",
+              f"  weights   {WEIGHTS.get(inputs['checkpoint'], inputs['checkpoint'])}"]
+    if accuracy:
+        result += accuracy_lines(accuracy)
+    for name, agreement in (("ONNX", report["agreement"]), ("OM", report["om_agreement"])):
+        if agreement:
+            result += agreement_lines(name, agreement)
+    for run in report["performance"]:
+        compute = run["compute_ms"]
+        result.append(f"  speed     {run['model']} batch {run['batch']}: device compute {compute['mean']:.4g} "
+                      f"ms mean, {compute['median']:.4g} median, {compute['p99']:.4g} 99th percentile = "
+                      f"{run['samples_per_s']:.4g} samples/s; end to end "
+                      f"{run['end_to_end_samples_per_s']:.4g} samples/s"
+                      + (f", by {run['device']}" if "devices" in run else ""))
+    if report["performance"]:
+        first = next((run for run in report["performance"] if "devices" not in run), report["performance"][0])
+        result.append(f"            by {engine.origin(first)}")
+        if smaller(report):
+            result.append(f"            {smaller(report)}")
+    given: Dict[Tuple[str, ...], List[str]] = {}
+    for entry in report["references"]:
+        if entry["quantity"] == "throughput":
+            batch = f"batch {entry['batch']}: " if entry["batch"] else ""
+            group = given.setdefault((entry["device"], entry["unit"], entry["definition"]), [])
+            group.append(f"{batch}{entry['value']:.6g}")
+    result += [f"  reference {device}, {', '.join(group)} {unit} ({definition})"
+               for (device, unit, definition), group in given.items()]
+    return result
+
+
+def agreement_lines(name: str, agreement: Mapping[str, Any]) -> List[str]:
+    """The agreement of ONNX or OM with PyTorch, and of their pictures or classes where the model compares those."""
+    result = [f"  agreement {name} against PyTorch over {agreement['samples']} samples: cosine "
+              f"{agreement['cosine']:.9f}, largest difference {agreement['max_abs']:.3g}: {agreement['verdict']}"]
+    if "pictures" in agreement:  # where there is no true picture to measure accuracy against
+        worst = agreement["pictures"]
+        result.append("            as 8-bit pictures: PSNR " + ("infinite (equal)" if worst["psnr"] is None else
+                      f"{worst['psnr']:.2f} dB") + f", SSIM {worst['ssim']:.6f} in the worst, {worst['worst']}")
+    if "classes" in agreement:
+        shares = agreement["classes"]
+        result.append(f"            same class in {shares['equal_percent']:.4f} % of the pixels, "
+                      f"{shares['worst_equal_percent']:.4f} % in the worst, {shares['worst']}")
+    return result
+
+
+def fastest(report: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
+    """The measurement for a one-line summary: of those outside the sweep, the one with the most samples per second."""
+    own = [run for run in report["performance"] if not run["sweep"]]
+    return max(own, key=lambda run: run["samples_per_s"], default=None)
+
+
+HEAD = ("model", "verdict", "accuracy", "reference", "ONNX vs PyTorch", "compute", "samples/s")
+
+
+def row(report: Mapping[str, Any]) -> Tuple[str, ...]:
+    """One report as the cells under `HEAD`; "-" where there is nothing to say."""
+    accuracy, agreement, run = report["accuracy"], report["agreement"], fastest(report)
+    own = expected = agree = compute = rate = "-"
+    if accuracy:
+        unit = f" {accuracy['unit']}" if accuracy["unit"] else ""
+        own = f"{accuracy['metric']} {accuracy['value']:.4g}{unit} / {accuracy['samples']}"
+        if accuracy["reference"] is not None:
+            expected = f"{accuracy['reference']:.4g}{unit} {accuracy['source'].split()[0].rstrip(',')}"
+    if agreement:
+        agree = f"cosine {agreement['cosine']:.6f}"
+    if run:
+        compute, rate = f"{run['compute_ms']['median']:.4g} ms / {run['batch']}", short(run["samples_per_s"])
+    return report["model"], report["verdict"], own, expected, agree, compute, rate
+
+
+def table(reports: Sequence[Mapping[str, Any]]) -> List[str]:
+    """The summary of several reports in one screen."""
+    body = [row(report) for report in reports]
+    widths = [max(map(len, column)) for column in zip(HEAD, *body)]
+    result = ["  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip() for cells in (HEAD, *body)]
+    result.insert(1, "  ".join("-" * width for width in widths))
+    result.append("accuracy / samples; compute: median of one batch on the device / its size")
+    for text, key, names in (("demo data, drawn by code", "data", ("demo",)),
+                             ("demo weights, which come with this collection", "checkpoint", ("demo",)),
+                             ("seeded weights, never trained, so no accuracy", "checkpoint", ("seeded",))):
+        some = [report["model"] for report in reports if report["inputs"][key] in names]
+        if some:
+            result.append(f"{text}: {', '.join(some)}")
+    small = [report["model"] for report in reports if smaller(report)]
+    if small:
+        result.append(f"networks of another size than the reference's, speeds cannot be compared: {', '.join(small)}")
+    for text in dict.fromkeys(engine.origin(run) for run in map(fastest, reports) if run):
+        result.append(f"speed by {text}")
+    return result
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    parser = argparse.ArgumentParser(prog="python3 -m common.publish.report", description=__doc__.splitlines()[0])
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    maker = verbs.add_parser("make", help="write one model's report, in its build folder")
+    maker.add_argument("--model", default="..", help="the model's folder (default: %(default)s)")
+    maker.add_argument("--output", default="report.json")
+    maker.add_argument("--accuracy", help="what postprocess left of the ONNX results")
+    maker.add_argument("--pytorch", help="what postprocess left of PyTorch's results")
+    maker.add_argument("--agreement", help="what common.judge.agreement left of ONNX against PyTorch")
+    maker.add_argument("--om", help="the same of OM against PyTorch, if the file is there")
+    maker.add_argument("--run", action="append", default=[], help="what an inference run left; several may be given")
+    maker.add_argument("--sweep", action="append", default=[], metavar="RUN",
+                       help="what a run of `make sweep` left, if the file is there")
+    maker.add_argument("--stage", action="append", default=[], type=_stage, metavar="NAME=FILE",
+                       help="a stage and the file that stands for it: for the commands and the bytes on disk")
+    shower = verbs.add_parser("show", help="print the summary; exit status 1 when a verdict is fail")
+    shower.add_argument("reports", nargs="+", metavar="REPORT")
+    tabler = verbs.add_parser("table", help="print a line per report; exit status 1 when a verdict is fail")
+    tabler.add_argument("reports", nargs="+", metavar="REPORT")
+    args = parser.parse_args(argv)
+    if args.verb == "make":
+        om = args.om if args.om and Path(args.om).is_file() else None
+        read = [files.read_json(path) if path else None for path in (args.accuracy, args.pytorch, args.agreement)]
+        runs, sweep = ([files.read_json(path) for path in paths]
+                       for paths in (args.run, [path for path in args.sweep if Path(path).is_file()]))
+        made = make(facts.load(args.model), files.read_json("inputs.json"), *read, runs,
+                    om=files.read_json(om) if om else None, sweep=sweep,
+                    behind=provenance.gather(runs, args.stage), disk=provenance.disk(args.stage, "."))
+        files.write_json(args.output, made)
+        return 0
+    reports = [files.read_json(path) for path in args.reports]
+    print("\n".join(table(reports) if args.verb == "table" else [line for one in reports for line in lines(one)]))
+    return int(any(report["verdict"] == "fail" for report in reports))
+
+
+def _stage(text: str) -> Tuple[str, str]:
+    name, _, path = text.partition("=")
+    if not path:
+        raise argparse.ArgumentTypeError(f"expected NAME=FILE, found {text!r}")
+    return name, path
+
+
+if __name__ == "__main__":
+    errors.run(main)

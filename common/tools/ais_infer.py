@@ -1,0 +1,248 @@
+"""ONNX Runtime, or OpenVINO, in place of Ascend's `ais_infer` / `ais_bench`: same flags, files and printed lines.
+
+`--layout new` (2022-11 and later) names outputs `<stem>_<i>` and leaves `<folder>_summary.json` beside the folder;
+`--layout old` (2022-07) names them `input<n>_output_<i>` and leaves `sumary.json` inside.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from datetime import datetime
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from common.base import errors, files, settings
+from common.base.errors import UserError
+from common.engines import engine, sessions, timing
+from common.infer import offline
+from common.infer.offline import Sample
+
+NPU_ONLY = ("--dump", "--profiler", "--acl_json_path", "--dymHW", "--dymDims", "--dymShape", "--dymShape_range",
+            "--outputSize", "--auto_set_dymshape_mode", "--auto_set_dymdims_mode", "--aipp_config",
+            "--energy_consumption", "--npu_id")
+PURE = "pure_infer_data"
+
+
+def natural_key(path: str) -> List[Any]:
+    """Sorts `a2` before `A10`: lower case, runs of digits as numbers."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", path.lower())]
+
+
+def list_inputs(text: str, inputs: int, count: Optional[int] = None) -> List[Tuple[str, ...]]:
+    """The files of each sample, one per model input, that `--input` stands for.
+
+    A comma list of folders, one per model input, holds `.npy` and `.bin` files in natural order; a comma list of files
+    has all files of the first input, then those of the second, and so on.
+    """
+    names = text.split(",")
+    if os.path.isfile(names[0]):
+        if len(names) % inputs:
+            raise UserError(f"--input: names {len(names)} files, the model has {inputs} inputs")
+        each = len(names) // inputs
+        columns = [names[start:start + each] for start in range(0, len(names), each)]
+    else:
+        if len(names) != inputs:
+            raise UserError(f"--input: names {len(names)} folders, the model has {inputs} inputs")
+        columns = []
+        for name in names:
+            files.existing_folder(name, ".bin or .npy files")
+            found = [os.path.join(name, entry) for entry in os.listdir(name)
+                     if entry.endswith((".npy", ".NPY", ".bin", ".BIN")) and not entry.startswith(".")]
+            columns.append(sorted(found, key=natural_key))
+        if not columns[0]:
+            raise UserError(f"{names[0]}: holds no .bin or .npy file; run the preprocess script first")
+        if len({len(column) for column in columns}) > 1:
+            raise UserError(f"--input: {', '.join(f'{n}: {len(c)}' for n, c in zip(names, columns))} files; every "
+                            "folder must have as many")
+    return list(zip(*columns))[:count]
+
+
+def save_text(path: str, array: Any) -> None:
+    """One output as text: a row of the last dimension per line, `%f` or `%d` and a blank per value."""
+    import numpy as np
+    rows = array.reshape(-1, array.shape[-1] if array.ndim else 1)
+    with files.atomic(path) as temporary:
+        np.savetxt(temporary, rows, fmt="%f" if array.dtype.kind == "f" else "%d", newline=" \n")
+
+
+def save_npy(path: str, array: Any) -> None:
+    """One output as a NumPy array."""
+    import numpy as np
+    with files.atomic(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, array)
+
+
+SAVE = {"BIN": (offline.save_binary, 1.0), "NPY": (save_npy, 1.0), "TXT": (save_text, 4.0)}
+
+
+def statistic(values: Sequence[float], counted: bool) -> Dict[str, float]:
+    """The tool's figures: min, max, mean, median, 99th percentile in ms, and, if `counted`, how many."""
+    found = timing.summarise(values)
+    named = {"min": found["min"], "max": found["max"], "mean": found["mean"], "median": found["median"],
+             "percentile(99%)": found["p99"]}
+    return {**named, "count": len(values)} if counted else named
+
+
+def choose_batch(session: engine.Engine, asked: Optional[int]) -> int:
+    """`--batchsize`, else the model's own batch, else 1 where the model leaves it free (and it is said)."""
+    if asked:
+        return asked
+    shape = session.inputs[0].shape
+    batch = shape[0] if shape and shape[0] else 1
+    print(f"[INFO] try get model batchsize:{batch}")
+    return batch
+
+
+def lay_out(session: engine.Engine, batch: int, samples: Sequence[Tuple[str, ...]]) -> offline.Plan:
+    """How many files fill a batch, by the size of the first: it must divide the first input without a rest."""
+    whole = offline.input_bytes(session, batch)
+    if not samples:
+        return offline.plan(session, batch, 1)
+    path = str(files.existing_file(samples[0][0], "an input file"))
+    size = offline.file_bytes(samples[0][0], session.inputs[0].dtype)
+    if not size or whole % size:
+        raise UserError(f"{path}: arg0 tensorsize: {whole} filesize: {size} not match: a batch of {batch} must be a "
+                        "multiple of the file; check --batchsize and the preprocess script")
+    return offline.plan(session, batch, whole // size)
+
+
+def run(args: argparse.Namespace, session: engine.Engine, argv: Optional[Sequence[str]]) -> None:
+    """Run all, printing what ais_infer prints; with `--output` leave outputs, summary and record."""
+    old = args.layout == "old"
+    print(f"[INFO] acl init success\n[INFO] open device {args.device} success\n[INFO] load model {args.model} success\n"
+          "[INFO] create model description success")
+    batch = choose_batch(session, args.batchsize or args.dymBatch)
+    inputs = list_inputs(args.input, len(session.inputs), settings.limit()) if args.input else []
+    layout = lay_out(session, batch, inputs)
+    recipe = offline.recipe("ais_infer", session, batch, outfmt=args.outfmt, layout=args.layout, loop=args.loop,
+                              warm_up=args.warmup_count, axis=args.output_batchsize_axis, fill=args.pure_data_type)
+    folder = None
+    if args.output:
+        if old and not os.path.isdir(args.output):
+            raise UserError(f"{args.output}: does not exist, and this generation makes one level only; mkdir -p it")
+        stamp = f"{datetime.now():%Y_%m_%d-%H_%M_%S}"
+        name = args.output_dirname or offline.result_folder(args.output, stamp, recipe)
+        folder = os.path.join(args.output, name)
+    samples = name_outputs(inputs, folder, old, args.outfmt.lower(), len(session.outputs))
+    save, growth = SAVE[args.outfmt]
+    work = offline.Run(session, layout, samples, save, offline.beside(folder) if folder else None, recipe,
+                       axis=args.output_batchsize_axis, growth=growth,
+                       fill="zero" if inputs else args.pure_data_type)
+    if folder:
+        print(f"[INFO] output path:{folder}")
+    if inputs:
+        print(f"[INFO] get filesperbatch files0 size:{layout.file_bytes[0]} "
+              f"tensor0size:{layout.file_bytes[0] * layout.files_per_batch} filesperbatch:{layout.files_per_batch} "
+              f"runcount:{len(work.todo)}")
+    work.warm_up(args.warmup_count)
+    print(f"[INFO] warm up {args.warmup_count} done", flush=True)
+    for group in work.progress("Inference array Processing"):
+        arrays = work.read(group)
+        for _ in range(args.loop):
+            outputs = work.infer(arrays)
+        work.write(group, outputs)
+    summary = summarise(work, old)
+    for line in summary_lines(summary, batch, old, args.display_all_summary):
+        print(f"[INFO] {line}")
+    if folder:
+        write_summary(work, summary, folder, old, argv)
+    print("[INFO] unload model success, model Id is 1\n[INFO] end to destroy context\n"
+          f"[INFO] end to reset device is {args.device}\n[INFO] end to finalize acl")
+
+
+def name_outputs(inputs: Sequence[Tuple[str, ...]], folder: Optional[str], old: bool, suffix: str,
+                 count: int) -> List[Sample]:
+    """Samples with their output files: `<stem up to the first dot>_<i>`, old: `input<n>_output_<i>`; i, n from 0."""
+    samples = []
+    for number, paths in enumerate(inputs or [()]):
+        stem = os.path.basename(paths[0]).split(".")[0] if paths else PURE
+        stem = f"input{number}_output" if old else stem
+        outputs = tuple(os.path.join(folder, f"{stem}_{index}.{suffix}") for index in range(count)) if folder else ()
+        samples.append(Sample(paths[0] if paths else PURE, paths, outputs))
+    return samples
+
+
+def summarise(work: offline.Run, old: bool) -> Dict[str, Any]:
+    """The figures of the summary JSON. Old: one mean of the loop per batch; new: every run."""
+    batches = work.batches()
+    means = [sum(batch["compute_ms"]) / len(batch["compute_ms"]) for batch in batches]
+    compute = means if old else work.compute_list()
+    summary: Dict[str, Any] = {"NPU_compute_time": statistic(compute, not old)}
+    for name, key in (("H2D_latency", "h2d_ms"), ("D2H_latency", "d2h_ms")):
+        summary[name] = statistic([value for batch in batches for value in batch[key]], not old)
+    summary["throughput"] = 1000 * work.layout.batch / summary["NPU_compute_time"]["mean"]
+    if not old:
+        summary.update(npu_compute_time_list=compute, pid=os.getpid())
+    return summary
+
+
+def summary_lines(summary: Dict[str, Any], batch: int, old: bool, everything: bool) -> List[str]:
+    """The block that the tool prints at the end."""
+    def line(name: str) -> str:
+        values = [f"{label} = {value}" for label, value in summary[name].items() if label != "count"]
+        return f"{name} (ms): {', '.join(values)}"
+    shown = ["NPU_compute_time"] if not (old or everything) else ["H2D_latency", "NPU_compute_time", "D2H_latency"]
+    formula = "(1000*batchsize/NPU_compute_time)" if old else \
+        f"1000*batchsize.mean({batch})/NPU_compute_time.mean({summary['NPU_compute_time']['mean']})"
+    return ["-----------------Performance Summary------------------", *[line(name) for name in shown],
+            f"throughput {formula}: {summary['throughput']}",
+            "------------------------------------------------------"]
+
+
+def write_summary(work: offline.Run, summary: Dict[str, Any], folder: str, old: bool,
+                  argv: Optional[Sequence[str]]) -> None:
+    """The tool's JSON, on one line, and then the record, which marks completion."""
+    listed = {str(number): {"infiles": list(sample.inputs) or [PURE], "outfiles": list(sample.outputs)}
+              for number, sample in enumerate(work.samples)}
+    path = os.path.join(folder, "sumary.json") if old else f"{folder.rstrip('/')}_summary.json"
+    args = sys.argv if argv is None else ["ais_infer.py", *argv]
+    files.write_text(path, json.dumps({"filesinfo": listed, "args": args, **summary}))
+    work.finish("ais_infer", argv, path)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    parser = offline.parser("ais_infer", "Run an ONNX model as Ascend's ais_infer (ais_bench) runs an .om: the same "
+                            "flags, files and printed lines.")
+    parser.add_argument("--model", "--om", "-m", required=True, metavar="ONNX",
+                        help="the .onnx file (the real tool: an .om)")
+    parser.add_argument("--input", "-i", metavar="PATHS", help="folders, or .bin and .npy files, separated by commas "
+                        "(none: one run on --pure_data_type)")
+    parser.add_argument("--output", "-o", metavar="DIR",
+                        help="where a result folder is made (none: nothing is written)")
+    parser.add_argument("--output_dirname", metavar="NAME", help="name of the result folder (date and time)")
+    parser.add_argument("--outfmt", choices=("NPY", "BIN", "TXT"), default="BIN")
+    parser.add_argument("--loop", "-l", "-r", type=offline.whole(1), default=1, metavar="N", help="runs per batch (1)")
+    parser.add_argument("--batchsize", type=offline.whole(1), metavar="N",
+                        help="samples per run (the model's batch, 1 where that is free)")
+    parser.add_argument("--dymBatch", type=offline.whole(1, 2048), metavar="N", help="as --batchsize")
+    parser.add_argument("--device", "--device_id", type=offline.whole(0, 255), default=0, metavar="N",
+                        help="which device (0)")
+    parser.add_argument("--debug", type=offline.boolean, nargs="?", const=True, default=False,
+                        help="changes nothing here")
+    parser.add_argument("--warmup_count", type=offline.whole(0), default=1, metavar="N",
+                        help="runs before the measured ones (1)")
+    parser.add_argument("--pure_data_type", choices=("zero", "random"), default="zero")
+    parser.add_argument("--display_all_summary", type=offline.boolean, nargs="?", const=True, default=False,
+                        help="print the copies' times too")
+    parser.add_argument("--output_batchsize_axis", type=offline.whole(0, 32), default=0, metavar="N",
+                        help="dimension of the outputs that counts samples (0)")
+    parser.add_argument("--run_mode", choices=("array", "files", "tensor", "full"), help="changes nothing here")
+    parser.add_argument("--infer_queue_count", type=offline.whole(1), metavar="N", help="changes nothing here")
+    parser.add_argument("--layout", choices=("new", "old"), default="new",
+                        help="not of the real tool: the files of 2022-11 and later, or of 2022-07 (new)")
+    offline.add_npu_only(parser, NPU_ONLY)
+    args = parser.parse_args(argv)
+    if args.output_dirname and not args.output:
+        parser.error("--output_dirname needs --output")
+    if args.batchsize and args.dymBatch and args.batchsize != args.dymBatch:
+        parser.error("--batchsize and --dymBatch disagree")
+    offline.refuse_npu_only(args, NPU_ONLY)
+    session = sessions.open_session(args.model, index=args.device)
+    offline.announce("ais_infer", session)
+    run(args, session, argv)
+
+
+if __name__ == "__main__":
+    errors.run(main)
