@@ -1,28 +1,36 @@
-# Five models, each in a folder of its own; this Makefile fans out to them.
+# The models, each in a folder of its own that has a facts.json; this Makefile fans out to them.
 #   MODELS="EDSR CGAN"             picks some
 #   EDSR_DATASETS_PATH=, EDSR_PTH= a model's own data and checkpoint (without them: the demo's)
-ALL_MODELS := EDSR CGAN IntraDA UNetPlusPlus Pix2pixHD
+ALL_MODELS := $(patsubst %/facts.json,%,$(wildcard */facts.json))
+MK         := common/make
+include $(MK)/variables.mk
 MODELS     ?= $(ALL_MODELS)
 STAGES     := export preprocess infer postprocess agreement perf compare om upstream selftest clean
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-MAKEFLAGS += --no-builtin-rules
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
 ROOT := ./
-include common/make/setup.mk
-PY := "$(CURDIR)/$(VENV)/bin/python"
+include $(MK)/setup.mk
+NOW := $(if $(wildcard $(VENV)/installed),$(INTERPRETER),$(PYTHON))
+PY  := "$$INTERPRETER"
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 unknown := $(filter-out $(ALL_MODELS),$(MODELS))
 $(if $(unknown),$(error MODELS: no model named $(unknown); there are $(ALL_MODELS)))
 
-.PHONY: all report readme test test-full clean distclean help $(STAGES)
+.PHONY: all report readme test test-full lint clean distclean help new $(STAGES)
 all: $(MODELS:%=%.report) ## every model the whole way, then the report: build/report.html and a summary here
-	@$(PY) -m common.publish.page $(MODELS:%=%/build/report.json) --output build/report.html
+	@$(MAKE) --no-print-directory -s build/report.html MODELS="$(MODELS)"
 	@$(PY) -m common.publish.report table $(MODELS:%=%/build/report.json)
+
+build/report.html: $(MODELS:%=%/build/report.html) build/.models
+	@$(PY) -m common.publish.page $(MODELS:%=%/build/report.json) --output $@
+build/.models: $(if $(subst |$(strip $(MODELS))|,,|$(shell cat build/.models 2>/dev/null)|),FORCE)
+	@mkdir -p build && echo "$(strip $(MODELS))" >$@
 
 THERE := $(wildcard $(MODELS:%=%/build/report.json))
 report: $(VENV)/installed ## the same of the runs that are there
@@ -47,7 +55,7 @@ $(foreach stage,readme $(STAGES),$(eval $(call fan_out,$(stage))))
 # with the environment as it is: what is missing from it is what doctor is to tell
 .PHONY: doctor
 doctor: ## what `make all` finds on this machine, and what to do about what is missing
-	@status=0; $(if $(wildcard $(VENV)/installed),$(PY),$(PYTHON)) -m common.npu.doctor --only machine || status=1; \
+	@status=0; $(call q,$(NOW)) -m common.npu.doctor --only machine || status=1; \
 	for model in $(MODELS); do $(MAKE) --no-print-directory -s -C $$model doctor DOCTOR="--only model" || status=1; done; \
 	exit $$status
 
@@ -57,11 +65,19 @@ bench: $(VENV)/installed ## how fast pre- and postprocessing are: build/bench.js
 	@for model in $(MODELS); do $(MAKE) --no-print-directory -s -C $$model bench >/dev/null || exit 1; done
 	@$(PY) -m common.dev.bench show $(MODELS:%=%/build/bench.json) --output build/bench.json
 
-test: $(VENV)/extras ## the tests, a few minutes
+new: $(VENV)/installed ## a folder for another model, MODEL=Name, that goes the whole way at once (docs/NEW_MODEL.md)
+	@$(PY) -m common.dev.new "$$MODEL"
+
+test: $(VENV)/extras lint ## the tests, a few minutes
 	$(PY) -m pytest -m "not full" -n 2 --dist loadfile
 
 test-full: $(VENV)/extras ## the full-size checks, which need ../shared
 	$(PY) -m pytest -m full
+
+lint: $(VENV)/installed ## ruff, mypy and shellcheck
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(VENV)/bin/shellcheck -x $$(git ls-files '*.sh' 2>/dev/null || find . -name '*.sh' -not -path './.venv/*') .ci/run
 
 clean: clean-page
 .PHONY: clean-page
@@ -73,5 +89,5 @@ distclean: clean ## also remove .venv
 
 help: ## this list
 	@echo "make [target] [MODELS=\"$(ALL_MODELS)\"] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann|openvino] [PRECISION=f32|bf16] [DEVICES=0,1,..] [PYTHON=python3]"
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1	/' | expand -t 14
+	@$(call q,$(NOW)) -m common.make help Makefile setup.mk
 	@echo "stages of every model: $(STAGES)"

@@ -49,6 +49,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = parser.parse_args(argv)
     result = compare_pictures(read_output(args.found, model.extra), read_output(args.expected, model.extra),
                               model.extra["classes"])
+    result["expected_sha256"] = agreement.digest(args.expected)
     if args.output:
         files.write_json(Path(args.output), result)
     seen = result["pictures"]

@@ -12,7 +12,7 @@ from typing import Any, Dict, Mapping, NamedTuple
 
 import numpy as np
 
-from common.base import files
+from common.base import files, uses
 from common.base.errors import UserError
 
 WEIGHTS = Path(__file__).with_name("digit_classifier.npz")
@@ -33,6 +33,7 @@ class Classifier(NamedTuple):
 def load(path: files.PathLike = WEIGHTS) -> Classifier:
     """Read the weights. Raises `UserError` when the file is missing, damaged or of another network."""
     path = files.existing_file(path, "the digit classifier's weights")
+    uses.note(path)
     try:
         with np.load(path, allow_pickle=False) as archive:
             weights = {name: archive[name].astype(np.float32) for name in SHAPES}

@@ -38,6 +38,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     result["classes"] = {"definition": "pixels of 2048x1024 that get the same class, per cent",
                          "equal_percent": sum(rows.values()) / len(rows), "worst": worst,
                          "worst_equal_percent": rows[worst], "rows": rows}
+    result["expected_sha256"] = agreement.digest(args.expected)
     if args.output:
         files.write_json(args.output, result)
     for stem, share in rows.items():

@@ -12,7 +12,6 @@ from typing import List, Optional, Sequence
 
 from common.base import errors, files, settings
 from common.base.errors import UserError
-from common.base.journal import stamp
 from common.data import cityscapes
 
 
@@ -20,7 +19,7 @@ def copy(paths: Sequence[Path], folder: Path) -> None:
     """Copy the files that are not there yet, each whole or not at all. Size and time tell whether one is there."""
     for path in paths:
         target = folder / path.name
-        if target.is_file() and stamp(target) == stamp(path):
+        if target.is_file() and files.looks_like(target, path):
             continue
         with files.atomic(target) as temporary:
             shutil.copy2(path, temporary)

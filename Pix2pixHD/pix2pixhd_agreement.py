@@ -55,6 +55,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     result["pictures"] = {"definition": "uint8 RGB pictures; PSNR in dB, null where they are equal; SSIM after Wang et "
                           "al. 2004, mean of the channels", "worst": worst["sample"], "psnr": worst["psnr"],
                           "ssim": min(row["ssim"] for row in rows), "rows": rows}
+    result["expected_sha256"] = agreement.digest(args.expected)
     if args.output:
         files.write_json(Path(args.output), result)
     for row in rows:

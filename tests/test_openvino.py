@@ -250,7 +250,7 @@ def test_doctor_tells_whether_openvino_is_here_and_what_device_and_precision_nee
 
 
 def test_the_engines_that_make_knows_are_those_of_the_code():
-    text = (ROOT / "common/make/model.mk").read_text(encoding="utf-8")
+    text = (ROOT / "common/make/compare.mk").read_text(encoding="utf-8")
     assert re.findall(r"^ALL_ENGINES := (.*)$", text, re.MULTILINE) == [" ".join(engine.ENGINES)]
 
 

@@ -569,7 +569,7 @@ def save(folder: Path, drop: str = "", **widths: int) -> None:
 def test_atc_lines_of_the_facts_stand_in_the_script():
     script = " ".join((MODEL / "test/pth2om.sh").read_text().replace("\\\n", " ").split())
     for line in facts.load(MODEL).atc:
-        assert line.replace("${soc}", '"$soc"') in script
+        assert line.replace("${soc}", '"$soc_version"') in script
 
 
 # scripts and make
@@ -589,7 +589,7 @@ def shell(script: str, *arguments: object, cwd: Path, **variables: str) -> subpr
 @pytest.mark.parametrize("script", ["pth2om.sh", "eval_acc_perf.sh"])
 def test_shell_scripts_refuse_another_input(script, tmp_path):
     result = shell(script, "--input=pictures", cwd=tmp_path)
-    assert result.returncode == 2 and "unknown option --input=pictures" in result.stderr
+    assert result.returncode == 2 and "--input: expected onehot or labels, found pictures" in result.stderr
 
 
 def test_perf_t4_reads_the_log_of_an_earlier_run(tmp_path):

@@ -50,7 +50,7 @@ REFERENCE: Dict[str, List[Dict[str, str]]] = {
     "Pix2pixHD": [line("pix2pixhd.onnx", "pix2pixhd_bs1", "input_concat:1,36,1024,2048")]}
 """What the reference gave atc for each model."""
 LABELS = line("pix2pixhd_labels.onnx", "pix2pixhd_labels_bs1", "input_labels:1,2,1024,2048")
-MODELS = tuple(REFERENCE)
+MODELS = tuple(sorted(REFERENCE))
 FIRST = {"IntraDA": ["--batch_sizes=1"], "UNetPlusPlus": ["--batch_sizes=1"], "EDSR": ["--size=256"]}
 """Options for one .om only."""
 
@@ -58,9 +58,9 @@ PYTHON = """\
 #!/bin/bash
 # the export and the simplification copy a prepared model; anything else is Python's
 for word in "$@"; do if [[ $word == *.onnx ]]; then onnx=$word; fi; done
-case "$*" in
-    *_pth2onnx.py*|*"-m onnxsim"*) cp "$STANDIN_MODELS/${{onnx##*/}}" "$onnx" ;;
-    *"-m common.convert.simplify"*) for word in "$@"; do if [[ $word == *.json ]]; then touch "$word"; fi; done ;;
+case "$1 ${{2-}}" in
+    *_pth2onnx.py\ *|"-m onnxsim") cp "$STANDIN_MODELS/${{onnx##*/}}" "$onnx" ;;
+    "-m common.convert.simplify") for word in "$@"; do if [[ $word == *.json ]]; then touch "$word"; fi; done ;;
     *) exec "{python}" "$@" ;;
 esac
 """

@@ -1,4 +1,4 @@
-"""ENGINE=ray: the streaming pipeline on Ray Data gives what it gives without, whatever is killed meanwhile."""
+"""STREAM=ray: the streaming pipeline on Ray Data gives what it gives without, whatever is killed meanwhile."""
 from __future__ import annotations
 
 import json
@@ -80,7 +80,7 @@ def test_the_figures_are_those_without_ray_batches_and_their_tail_included(place
     expected = (place / "accuracy.json").read_bytes()
     (place / "accuracy.json").unlink()
     (place / "stream.json").unlink()
-    result = stream(place, "--batch_size", "5", ENGINE="ray")
+    result = stream(place, "--batch_size", "5", STREAM="ray")
     assert result.returncode == 0, result.stderr
     assert (place / "accuracy.json").read_bytes() == expected
     assert [line for line in result.stdout.splitlines() if "IoU over" in line] \
@@ -89,13 +89,13 @@ def test_the_figures_are_those_without_ray_batches_and_their_tail_included(place
     assert sorted(sample["id"] for sample in record["samples"]) == [f"s{number:03}" for number in range(12)]
     assert record["sample_count"] == 12 and record["batch"] == 5 and record["provenance"]["threads"] == 1
     assert not list(place.rglob("*.bin")) and not (place / "prep").exists()
-    again = stream(place, "--batch_size", "5", ENGINE="ray")  # nothing is left to do
+    again = stream(place, "--batch_size", "5", STREAM="ray")  # nothing is left to do
     assert "12 were there already" in again.stdout and (place / "accuracy.json").read_bytes() == expected
 
 
 def test_a_bad_picture_is_one_line(place):
     (place / "images/s007.png").write_bytes((place / "images/s007.png").read_bytes()[:200])
-    one_line_error(plain_errors(stream(place, ENGINE="ray")), "s007.png", "cannot be decoded")
+    one_line_error(plain_errors(stream(place, STREAM="ray")), "s007.png", "cannot be decoded")
     assert not (place / "accuracy.json").exists() and not (place / "stream.json").exists()
 
 
@@ -109,9 +109,9 @@ def test_settings_that_cannot_be_are_refused(place, variables, parts):
 
 def test_without_ray_the_line_says_how_to_get_it(place):
     blocked = "import sys; sys.modules['ray'] = None; from common.base import errors; from common.infer import stream; errors.run(stream.main)"
-    result = subprocess.run([sys.executable, "-c", blocked, *command()[3:]], cwd=place, env=settings(ENGINE="ray"),
+    result = subprocess.run([sys.executable, "-c", blocked, *command()[3:]], cwd=place, env=settings(STREAM="ray"),
                             capture_output=True, text=True, timeout=100)
-    one_line_error(result, "ENGINE=ray", "make extras", "pip install 'ray[data]'")
+    one_line_error(result, "STREAM=ray", "make extras", "pip install 'ray[data]'")
 
 
 def test_streaming_without_ray_does_not_import_it(place):
@@ -125,7 +125,7 @@ def test_a_cluster_that_does_not_answer_is_said_at_once(place):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"  # nobody listens there
-        one_line_error(plain_errors(stream(place, ENGINE="ray", RAY_ADDRESS=address)), address, "nothing answers")
+        one_line_error(plain_errors(stream(place, STREAM="ray", RAY_ADDRESS=address)), address, "nothing answers")
 
 
 @pytest.mark.parametrize("cpus, variables, expected", [
@@ -179,7 +179,7 @@ def long(tmp_path):
 
 def start(place: Path, **variables: str) -> subprocess.Popen:
     """A run in a session of its own, waited for until some samples are finished."""
-    process = subprocess.Popen(command(), cwd=place, env=settings(ENGINE="ray", **variables), text=True,
+    process = subprocess.Popen(command(), cwd=place, env=settings(STREAM="ray", **variables), text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
                                preexec_fn=heed_ctrl_c)
     partial, deadline = place / ".stream.partial.jsonl", time.monotonic() + 120
@@ -216,7 +216,7 @@ def test_ctrl_c_ends_ray_too_and_the_next_run_goes_on(long):
     while any(Path(f"/proc/{pid}").exists() for pid in started) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
-    again = stream(long, ENGINE="ray")
+    again = stream(long, STREAM="ray")
     there = int(again.stdout.rpartition("(")[2].split()[0])
     assert again.returncode == 0 and 10 <= there < 120
 
@@ -234,7 +234,7 @@ def test_a_cluster_that_runs_already_gives_the_same(place):
     assert begun.returncode == 0, begun.stdout + begun.stderr
     try:
         address = re.search(r"ray start --address='([^']+)'", begun.stdout)[1]
-        result = stream(place, ENGINE="ray", RAY_ADDRESS=address, **token)
+        result = stream(place, STREAM="ray", RAY_ADDRESS=address, **token)
         assert result.returncode == 0, result.stderr
     finally:
         subprocess.run([ray, "stop", "--force"], env=settings(**token), capture_output=True)
@@ -250,7 +250,7 @@ def test_it_works_where_only_the_loopback_address_exists(place):
     assert stream(place).returncode == 0
     expected = (place / "accuracy.json").read_bytes()
     (place / "stream.json").unlink()
-    result = subprocess.run([*alone, *command()], cwd=place, env=settings(ENGINE="ray"), capture_output=True, text=True,
+    result = subprocess.run([*alone, *command()], cwd=place, env=settings(STREAM="ray"), capture_output=True, text=True,
                             timeout=300)
     assert result.returncode == 0, result.stderr
     assert (place / "accuracy.json").read_bytes() == expected

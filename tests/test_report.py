@@ -4,7 +4,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import sys
 
 import jsonschema
 import pytest
@@ -210,7 +209,7 @@ def test_disk_counts_every_file_once_and_follows_no_link(tmp_path):
 
 def test_provenance_holds_commands_checksums_versions_and_machine(tmp_path):
     (tmp_path / ".args").mkdir()
-    (tmp_path / ".args/export").write_text(f'"{sys.executable}" ../x.py --pth "a b.pth" LIMIT= DEVICE=cpu THREADS=2\n')
+    (tmp_path / ".args/export").write_text('"$INTERPRETER" ../x.py --pth "a b.pth" LIMIT= DEVICE=cpu THREADS=2\n')
     (tmp_path / "weights.pth").write_bytes(b"weights")
     (tmp_path / "checkpoint.pth").symlink_to("weights.pth")
     (tmp_path / "a.onnx").write_bytes(b"model")

@@ -14,19 +14,11 @@ below PyTorch's; 2 for wrong usage.
 END
 }
 pth=CGAN_G.pth seed=0 width=72
-for argument in "$@"; do
-    case $argument in
-        --pth=*) pth=${argument#*=} ;;
-        --seed=*) seed=${argument#*=} ;;
-        --width=*) width=${argument#*=} ;;
-        --datasets_path=*) ;;
-        --help|-h) usage; exit 0 ;;
-        *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
-    esac
-done
-[[ $pth == /* ]] || pth=$PWD/$pth
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-. ./env.sh
+# shellcheck disable=SC2034 # taken, as every eval_acc_perf.sh takes it, and not needed
+datasets_path=''
+script_options=(pth:path seed:whole width:number datasets_path:path)
+# shellcheck source=SCRIPTDIR/../env.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 [[ -n ${MSAME[0]}${AIS_INFER[0]} ]] || no_tool msame
 [[ -f $pth ]] || { echo "error: $pth: no such checkpoint; give --pth=FILE" >&2; exit 1; }
 

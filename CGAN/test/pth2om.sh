@@ -14,21 +14,10 @@ usage: bash test/pth2om.sh [--pth=FILE] [--width=N] [--soc_version=NAME] [--tune
 Writes CGAN.onnx and CGAN_sim.onnx, and CGAN_bs1.om where atc is on the machine.
 END
 }
-pth=CGAN_G.pth width=72 soc='' tuning=reference
-for argument in "$@"; do
-    case $argument in
-        --pth=*) pth=${argument#*=} ;;
-        --width=*) width=${argument#*=} ;;
-        --soc_version=*) soc=${argument#*=} ;;
-        --tune) tuning=yes ;;
-        --no_tune) tuning=no ;;
-        --help|-h) usage; exit 0 ;;
-        *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
-    esac
-done
-[[ $pth == /* ]] || pth=$PWD/$pth
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-. ./env.sh
+pth=CGAN_G.pth width=72 soc_version='' tuning=reference
+script_options=(pth:path width:number soc_version:text tune:tuning=yes no_tune:tuning=no)
+# shellcheck source=SCRIPTDIR/../env.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 
 rm -f CGAN_sim.onnx # onnxsim writes in place, whatever becomes of the check
 python3 CGAN_pth2onnx.py --pth_path "$pth" --onnx_path CGAN.onnx
@@ -36,8 +25,8 @@ python3 -m onnxsim --overwrite-input-shape="100,$width" CGAN.onnx CGAN_sim.onnx
 python3 -m common.convert.simplify CGAN.onnx CGAN_sim.onnx || { rm -f CGAN_sim.onnx; exit 1; }
 
 require_atc CGAN_sim.onnx
-[[ -n $soc ]] || soc=$(python3 -m common.npu.chip)
+[[ -n $soc_version ]] || soc_version=$(python3 -m common.npu.chip)
 choose_tuning "$tuning"
 compile CGAN_bs1 atc --framework=5 --model=CGAN_sim.onnx --output=CGAN_bs1 --input_format=ND --output_type=FP32 \
     --input_shape="image:100,$width" --precision_mode=force_fp16 --log=error \
-    --soc_version="$soc" ${tune[@]+"${tune[@]}"}
+    --soc_version="$soc_version" ${tune[@]+"${tune[@]}"}

@@ -13,21 +13,9 @@ Exit status: 0; 1 when a stage fails or the PSNR falls more than 1 % below its r
 END
 }
 datasets_path='' pth=edsr_baseline_x2-1bc95232.pt size='' devices=''
-for argument in "$@"; do
-    case $argument in
-        --datasets_path=*) datasets_path=${argument#*=} ;;
-        --pth=*) pth=${argument#*=} ;;
-        --size=*) size=${argument#*=} ;;
-        --devices=*) devices=${argument#*=} ;;
-        --help|-h) usage; exit 0 ;;
-        *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
-    esac
-done
-[[ -n $datasets_path ]] || { echo "error: --datasets_path is missing" >&2; usage >&2; exit 2; }
-[[ $pth == /* ]] || pth=$PWD/$pth
-[[ $datasets_path == /* ]] || datasets_path=$PWD/$datasets_path
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-. ./env.sh
+script_options=(datasets_path:path! pth:path size:number devices:text)
+# shellcheck source=SCRIPTDIR/../env.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 on_devices "$devices"
 [[ -n ${BENCHMARK[0]}${AIS_INFER[0]} ]] || no_tool benchmark
 
@@ -54,11 +42,11 @@ python3 get_info.py bin prep/bin edsr_bin.info "$size" "$size"
 
 echo "== inference =="
 if [[ -n ${BENCHMARK[0]} ]]; then
-    run_tool "${SPLIT[@]}" "${BENCHMARK[@]}" -model_type=vision -device_id=0 -batch_size=1 -om_path="$model" -input_text_path=edsr_bin.info \
+    run_tool ${SPLIT[@]+"${SPLIT[@]}"} "${BENCHMARK[@]}" -model_type=vision -device_id=0 -batch_size=1 -om_path="$model" -input_text_path=edsr_bin.info \
         -input_width="$size" -input_height="$size" -output_binary=True -useDvpp=False
     keep_results benchmark "$DUMP"
 else
-    run_tool "${SPLIT[@]}" "${AIS_INFER[@]}" --model "$model" --input prep/bin --output result/ais --outfmt BIN --batchsize 1
+    run_tool ${SPLIT[@]+"${SPLIT[@]}"} "${AIS_INFER[@]}" --model "$model" --input prep/bin --output result/ais --outfmt BIN --batchsize 1
     keep_results ais_bench ais
 fi
 

@@ -9,16 +9,9 @@ usage: bash test/perf_t4.sh [--onnx=FILE]
 END
 }
 onnx=edsr_x2_256.onnx
-for argument in "$@"; do
-    case $argument in
-        --onnx=*) onnx=${argument#*=} ;;
-        --help|-h) usage; exit 0 ;;
-        *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
-    esac
-done
-[[ $onnx == /* || ! -f $onnx ]] || onnx=$PWD/$onnx
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-. ./env.sh
+script_options=(onnx:path)
+# shellcheck source=SCRIPTDIR/../env.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 [[ -f $onnx ]] || { echo "error: $onnx: no such file; make it with test/pth2om.sh" >&2; exit 1; }
 require_gpu
 mkdir -p result

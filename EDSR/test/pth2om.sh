@@ -13,20 +13,10 @@ usage: bash test/pth2om.sh [--pth=FILE] [--size=N] [--soc_version=NAME] [--tune]
 Writes edsr_x2_N.onnx and edsr_x2_256.onnx, and .om of both where atc is on the machine.
 END
 }
-pth=edsr_baseline_x2-1bc95232.pt size=1020 soc='' tuning=no
-for argument in "$@"; do
-    case $argument in
-        --pth=*) pth=${argument#*=} ;;
-        --size=*) size=${argument#*=} ;;
-        --soc_version=*) soc=${argument#*=} ;;
-        --tune) tuning=yes ;;
-        --help|-h) usage; exit 0 ;;
-        *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
-    esac
-done
-[[ $pth == /* ]] || pth=$PWD/$pth
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-. ./env.sh
+pth=edsr_baseline_x2-1bc95232.pt size=1020 soc_version='' tuning=no
+script_options=(pth:path size:number soc_version:text tune:tuning=yes)
+# shellcheck source=SCRIPTDIR/../env.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 
 sides=("$size")
 [[ $size == 256 ]] || sides+=(256)
@@ -36,10 +26,10 @@ done
 
 models=("${sides[@]/#/edsr_x2_}")
 require_atc "${models[@]/%/.onnx}"
-[[ -n $soc ]] || soc=$(python3 -m common.npu.chip)
+[[ -n $soc_version ]] || soc_version=$(python3 -m common.npu.chip)
 choose_tuning "$tuning"
 for side in "${sides[@]}"; do
     compile "edsr_x2_$side" atc --framework=5 --model="edsr_x2_$side.onnx" --output="edsr_x2_$side" \
         --input_format=NCHW --input_shape="input.1:1,3,$side,$side" --fusion_switch_file=switch.cfg \
-        --precision_mode=force_fp16 --log=error --soc_version="$soc" ${tune[@]+"${tune[@]}"}
+        --precision_mode=force_fp16 --log=error --soc_version="$soc_version" ${tune[@]+"${tune[@]}"}
 done

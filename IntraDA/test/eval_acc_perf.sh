@@ -18,28 +18,9 @@ Exit status: 0; 1 when a stage fails or the mIoU falls more than 1 % below its r
 END
 }
 datasets_path='' pth=cityscapes_easy2hard_intrada_with_norm.pth batch_size=1 batch_sizes='1 4 8 16 32' loop='' devices=''
-for argument in "$@"; do
-    case $argument in
-        --datasets_path=*) datasets_path=${argument#*=} ;;
-        --pth=*) pth=${argument#*=} ;;
-        --batch_size=*) batch_size=${argument#*=} ;;
-        --batch_sizes=*) batch_sizes=${argument#*=} ;;
-        --loop=*) loop=${argument#*=} ;;
-        --devices=*) devices=${argument#*=} ;;
-        --help|-h) usage; exit 0 ;;
-        *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
-    esac
-done
-[[ -n $datasets_path ]] || { echo "error: --datasets_path is missing" >&2; usage >&2; exit 2; }
-[[ -z $loop || $loop =~ ^[1-9][0-9]*$ ]] || { echo "error: --loop: expected a number of at least 1, found $loop" >&2; exit 2; }
-[[ $batch_size =~ ^[1-9][0-9]*$ ]] || { echo "error: --batch_size: expected a number of at least 1, found $batch_size" >&2; exit 2; }
-[[ $batch_sizes =~ ^[1-9][0-9]*( [1-9][0-9]*)*$ ]] || {
-    echo "error: --batch_sizes: expected numbers of at least 1, found '$batch_sizes'" >&2; exit 2
-}
-[[ $pth == /* ]] || pth=$PWD/$pth
-[[ $datasets_path == /* ]] || datasets_path=$PWD/$datasets_path
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-. ./env.sh
+script_options=(datasets_path:path! pth:path batch_size:number batch_sizes:numbers loop:number devices:text)
+# shellcheck source=SCRIPTDIR/../env.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 on_devices "$devices"
 [[ -n ${BENCHMARK[0]}${AIS_INFER[0]} ]] || no_tool benchmark
 
@@ -72,11 +53,11 @@ python3 gen_dataset_info.py bin prep intrada.info 512 1024
 
 echo "== inference =="
 if [[ -n ${BENCHMARK[0]} ]]; then
-    run_tool "${SPLIT[@]}" "${BENCHMARK[@]}" -model_type=vision -device_id=0 -batch_size="$batch_size" -om_path="$(model "$batch_size")" \
+    run_tool ${SPLIT[@]+"${SPLIT[@]}"} "${BENCHMARK[@]}" -model_type=vision -device_id=0 -batch_size="$batch_size" -om_path="$(model "$batch_size")" \
         -input_text_path=intrada.info -input_width=1024 -input_height=512 -output_binary=True -useDvpp=False
     keep_results benchmark "$DUMP"
 else
-    run_tool "${SPLIT[@]}" "${AIS_INFER[@]}" --model "$(model "$batch_size")" --input prep --output result/ais --outfmt BIN --batchsize "$batch_size"
+    run_tool ${SPLIT[@]+"${SPLIT[@]}"} "${AIS_INFER[@]}" --model "$(model "$batch_size")" --input prep --output result/ais --outfmt BIN --batchsize "$batch_size"
     keep_results ais_bench ais
 fi
 

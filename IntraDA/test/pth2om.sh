@@ -13,31 +13,18 @@ usage: bash test/pth2om.sh [--pth=FILE] [--batch_sizes="N ..."] [--soc_version=N
 Writes intrada_deeplabv2.onnx (any batch size), and intrada_deeplabv2_bsN.om where atc is on the machine.
 END
 }
-pth=cityscapes_easy2hard_intrada_with_norm.pth batch_sizes='1 4 8 16 32' soc='' tuning=no
-for argument in "$@"; do
-    case $argument in
-        --pth=*) pth=${argument#*=} ;;
-        --batch_sizes=*) batch_sizes=${argument#*=} ;;
-        --soc_version=*) soc=${argument#*=} ;;
-        --tune) tuning=yes ;;
-        --help|-h) usage; exit 0 ;;
-        *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
-    esac
-done
-[[ $batch_sizes =~ ^[1-9][0-9]*( [1-9][0-9]*)*$ ]] || {
-    echo "error: --batch_sizes: expected numbers of at least 1, found '$batch_sizes'" >&2; usage >&2; exit 2
-}
-[[ $pth == /* ]] || pth=$PWD/$pth
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-. ./env.sh
+pth=cityscapes_easy2hard_intrada_with_norm.pth batch_sizes='1 4 8 16 32' soc_version='' tuning=no
+script_options=(pth:path batch_sizes:numbers soc_version:text tune:tuning=yes)
+# shellcheck source=SCRIPTDIR/../env.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 
 python3 intrada_pth2onnx.py "$pth" intrada_deeplabv2.onnx
 
 require_atc intrada_deeplabv2.onnx
-[[ -n $soc ]] || soc=$(python3 -m common.npu.chip)
+[[ -n $soc_version ]] || soc_version=$(python3 -m common.npu.chip)
 choose_tuning "$tuning"
 for batch in $batch_sizes; do
     compile "intrada_deeplabv2_bs$batch" atc --framework=5 --model=intrada_deeplabv2.onnx \
         --output="intrada_deeplabv2_bs$batch" --input_format=NCHW --input_shape="image:$batch,3,512,1024" \
-        --precision_mode=force_fp16 --log=error --soc_version="$soc" ${tune[@]+"${tune[@]}"}
+        --precision_mode=force_fp16 --log=error --soc_version="$soc_version" ${tune[@]+"${tune[@]}"}
 done

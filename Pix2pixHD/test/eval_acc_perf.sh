@@ -15,21 +15,9 @@ Exit status: 0; 1 when a stage fails or the outputs do not agree with PyTorch's;
 END
 }
 datasets_path='' load_pretrain=checkpoints/label2city_1024p input=onehot devices=''
-for argument in "$@"; do
-    case $argument in
-        --datasets_path=*) datasets_path=${argument#*=} ;;
-        --load_pretrain=*) load_pretrain=${argument#*=} ;;
-        --input=onehot|--input=labels) input=${argument#*=} ;;
-        --devices=*) devices=${argument#*=} ;;
-        --help|-h) usage; exit 0 ;;
-        *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
-    esac
-done
-[[ -n $datasets_path ]] || { echo "error: --datasets_path is missing" >&2; usage >&2; exit 2; }
-[[ $load_pretrain == /* ]] || load_pretrain=$PWD/$load_pretrain
-[[ $datasets_path == /* ]] || datasets_path=$PWD/$datasets_path
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-. ./env.sh
+script_options=(datasets_path:path! load_pretrain:path 'input:onehot|labels' devices:text)
+# shellcheck source=SCRIPTDIR/../env.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 on_devices "$devices"
 [[ -n ${BENCHMARK[0]}${AIS_INFER[0]} ]] || no_tool benchmark
 pth=$load_pretrain
@@ -51,13 +39,13 @@ python3 get_info.py bin prep pix2pixhd.info 2048 1024
 
 echo "== inference =="
 if [[ -n ${BENCHMARK[0]} ]]; then
-    run_tool "${SPLIT[@]}" "${BENCHMARK[@]}" -model_type=vision -device_id=0 -batch_size=1 -om_path="$model" -input_text_path=pix2pixhd.info \
+    run_tool ${SPLIT[@]+"${SPLIT[@]}"} "${BENCHMARK[@]}" -model_type=vision -device_id=0 -batch_size=1 -om_path="$model" -input_text_path=pix2pixhd.info \
         -input_width=2048 -input_height=1024 -output_binary=True -useDvpp=False
     keep_results benchmark "$DUMP"
     measured=result/devices.json
     [[ -n $devices ]] || measured=result/perf_vision_batchsize_1_device_0.txt
 else
-    run_tool "${SPLIT[@]}" "${AIS_INFER[@]}" --model "$model" --input prep --output result/ais --outfmt BIN --batchsize 1
+    run_tool ${SPLIT[@]+"${SPLIT[@]}"} "${AIS_INFER[@]}" --model "$model" --input prep --output result/ais --outfmt BIN --batchsize 1
     keep_results ais_bench ais
     measured=$(summary_of result/ais)
 fi

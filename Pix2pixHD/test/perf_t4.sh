@@ -16,28 +16,14 @@ usage: bash test/perf_t4.sh --upstream=DIR --datasets_path=CITYSCAPES [--checkpo
 END
 }
 upstream='' datasets_path='' checkpoints_dir=checkpoints log='' onnx=''
-for argument in "$@"; do
-    case $argument in
-        --upstream=*) upstream=${argument#*=} ;;
-        --datasets_path=*) datasets_path=${argument#*=} ;;
-        --checkpoints_dir=*) checkpoints_dir=${argument#*=} ;;
-        --log=*) log=${argument#*=} ;;
-        --onnx=*) onnx=${argument#*=} ;;
-        --help|-h) usage; exit 0 ;;
-        *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
-    esac
-done
+script_options=(upstream:path datasets_path:path checkpoints_dir:path log:path onnx:path)
+# shellcheck source=SCRIPTDIR/../env.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 [[ -n $log || -n $onnx || ( -n $upstream && -n $datasets_path ) ]] || {
     echo "error: give --upstream and --datasets_path, or --log, or --onnx" >&2
     usage >&2
     exit 2
 }
-absolute() { case $1 in /*|'') echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
-upstream=$(absolute "$upstream") datasets_path=$(absolute "$datasets_path")
-log=$(absolute "$log") onnx=$(absolute "$onnx")
-checkpoints_dir=$(absolute "$checkpoints_dir")
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-. ./env.sh
 
 if [[ -n $log ]]; then
     python3 pix2pixhd_gpu_log.py "$log"

@@ -14,33 +14,23 @@ Writes pix2pixhd.onnx (with --input=labels pix2pixhd_labels.onnx), and pix2pixhd
 atc is on the machine.
 END
 }
-load_pretrain=checkpoints/label2city_1024p input=onehot soc='' tuning=no
-for argument in "$@"; do
-    case $argument in
-        --load_pretrain=*) load_pretrain=${argument#*=} ;;
-        --input=onehot|--input=labels) input=${argument#*=} ;;
-        --soc_version=*) soc=${argument#*=} ;;
-        --tune) tuning=yes ;;
-        --help|-h) usage; exit 0 ;;
-        *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
-    esac
-done
-[[ $load_pretrain == /* ]] || load_pretrain=$PWD/$load_pretrain
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-. ./env.sh
+load_pretrain=checkpoints/label2city_1024p input=onehot soc_version='' tuning=no
+script_options=(load_pretrain:path 'input:onehot|labels' soc_version:text tune:tuning=yes)
+# shellcheck source=SCRIPTDIR/../env.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 
 if [[ $input == labels ]]; then model=pix2pixhd_labels; else model=pix2pixhd; fi
 python3 pix2pixhd_pth2onnx.py --load_pretrain "$load_pretrain" --output_file "$model.onnx" --input "$input"
 
 require_atc "$model.onnx"
-[[ -n $soc ]] || soc=$(python3 -m common.npu.chip)
+[[ -n $soc_version ]] || soc_version=$(python3 -m common.npu.chip)
 choose_tuning "$tuning"
 if [[ $input == labels ]]; then
     compile pix2pixhd_labels_bs1 atc --framework=5 --model=pix2pixhd_labels.onnx --output=pix2pixhd_labels_bs1 \
         --input_format=NCHW --input_shape="input_labels:1,2,1024,2048" --precision_mode=force_fp16 --log=error \
-        --soc_version="$soc" ${tune[@]+"${tune[@]}"}
+        --soc_version="$soc_version" ${tune[@]+"${tune[@]}"}
 else
     compile pix2pixhd_bs1 atc --framework=5 --model=pix2pixhd.onnx --output=pix2pixhd_bs1 --input_format=NCHW \
         --input_shape="input_concat:1,36,1024,2048" --precision_mode=force_fp16 --log=error \
-        --soc_version="$soc" ${tune[@]+"${tune[@]}"}
+        --soc_version="$soc_version" ${tune[@]+"${tune[@]}"}
 fi

@@ -14,22 +14,9 @@ Exit status: 0; 1 when a stage fails or an IoU falls more than 1 % below its ref
 END
 }
 datasets_path='' pth=nested_unet.pth loop='' devices=''
-for argument in "$@"; do
-    case $argument in
-        --datasets_path=*) datasets_path=${argument#*=} ;;
-        --pth=*) pth=${argument#*=} ;;
-        --loop=*) loop=${argument#*=} ;;
-        --devices=*) devices=${argument#*=} ;;
-        --help|-h) usage; exit 0 ;;
-        *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
-    esac
-done
-[[ -n $datasets_path ]] || { echo "error: --datasets_path is missing" >&2; usage >&2; exit 2; }
-[[ -z $loop || $loop =~ ^[1-9][0-9]*$ ]] || { echo "error: --loop: expected a number of at least 1, found $loop" >&2; exit 2; }
-[[ $pth == /* ]] || pth=$PWD/$pth
-[[ $datasets_path == /* ]] || datasets_path=$PWD/$datasets_path
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-. ./env.sh
+script_options=(datasets_path:path! pth:path loop:number devices:text)
+# shellcheck source=SCRIPTDIR/../env.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 on_devices "$devices"
 [[ -n ${AIS_INFER[0]}${BENCHMARK[0]} ]] || no_tool benchmark
 
@@ -71,11 +58,11 @@ for batch in 1 16; do
     echo "== inference, batch $batch =="
     if [[ -n ${AIS_INFER[0]} ]]; then
         mkdir -p "result/bs$batch"
-        run_tool "${SPLIT[@]}" "${AIS_INFER[@]}" --model "$(model $batch)" --input prep --output "result/bs$batch" --outfmt BIN --batchsize "$batch"
+        run_tool ${SPLIT[@]+"${SPLIT[@]}"} "${AIS_INFER[@]}" --model "$(model $batch)" --input prep --output "result/bs$batch" --outfmt BIN --batchsize "$batch"
         keep_results ais_infer "bs$batch"
     else # machines from before ais_infer
         rm -rf result/devices* result/dumpOutput_device*
-        run_tool "${SPLIT[@]}" "${BENCHMARK[@]}" -model_type=vision -device_id=0 -batch_size="$batch" -om_path="$(model $batch)" \
+        run_tool ${SPLIT[@]+"${SPLIT[@]}"} "${BENCHMARK[@]}" -model_type=vision -device_id=0 -batch_size="$batch" -om_path="$(model $batch)" \
             -input_text_path=nested_unet_prep_bin.info -input_width=96 -input_height=96 -output_binary=True -useDvpp=False
         keep_results benchmark "$DUMP"
     fi

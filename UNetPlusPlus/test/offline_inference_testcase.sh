@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # ModelZoo's self-test: function, accuracy and performance on made-up data, in minutes.
 set -euo pipefail
-model_folder=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+model_folder=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # for a machine with an NPU: what test/eval_acc_perf.sh is given
 # shellcheck disable=SC2034 # common/npu/testcase.sh reads it
 evaluate=(--datasets_path=build_testcase/demo --pth=build_testcase/checkpoint.pth --loop=10)

@@ -13,31 +13,18 @@ usage: bash test/pth2om.sh [--pth=FILE] [--batch_sizes="N ..."] [--soc_version=N
 Writes nested_unet.onnx (any batch size), and nested_unet_bsN.om where atc is on the machine.
 END
 }
-pth=nested_unet.pth batch_sizes='1 4 8 16 32' soc='' tuning=no
-for argument in "$@"; do
-    case $argument in
-        --pth=*) pth=${argument#*=} ;;
-        --batch_sizes=*) batch_sizes=${argument#*=} ;;
-        --soc_version=*) soc=${argument#*=} ;;
-        --tune) tuning=yes ;;
-        --help|-h) usage; exit 0 ;;
-        *) echo "error: unknown option $argument" >&2; usage >&2; exit 2 ;;
-    esac
-done
-[[ $batch_sizes =~ ^[1-9][0-9]*( [1-9][0-9]*)*$ ]] || {
-    echo "error: --batch_sizes: expected numbers of at least 1, found '$batch_sizes'" >&2; usage >&2; exit 2
-}
-[[ $pth == /* ]] || pth=$PWD/$pth
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-. ./env.sh
+pth=nested_unet.pth batch_sizes='1 4 8 16 32' soc_version='' tuning=no
+script_options=(pth:path batch_sizes:numbers soc_version:text tune:tuning=yes)
+# shellcheck source=SCRIPTDIR/../env.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 
 python3 nested_unet_pth2onnx.py "$pth" nested_unet.onnx
 
 require_atc nested_unet.onnx
-[[ -n $soc ]] || soc=$(python3 -m common.npu.chip)
+[[ -n $soc_version ]] || soc_version=$(python3 -m common.npu.chip)
 choose_tuning "$tuning"
 for batch in $batch_sizes; do
     compile "nested_unet_bs$batch" atc --framework=5 --model=nested_unet.onnx --output="nested_unet_bs$batch" \
         --input_format=NCHW --input_shape="actual_input_1:$batch,3,96,96" --precision_mode=force_fp16 --log=error \
-        --soc_version="$soc" ${tune[@]+"${tune[@]}"}
+        --soc_version="$soc_version" ${tune[@]+"${tune[@]}"}
 done

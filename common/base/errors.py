@@ -6,6 +6,8 @@ import sys
 import threading
 from typing import Callable, NoReturn, Optional, Sequence
 
+from common.base import uses
+
 
 class UserError(Exception):
     """Bad input. The text is one line: what, where, what was expected and found, what to do."""
@@ -33,6 +35,7 @@ def run(main: Callable[[Optional[Sequence[str]]], Optional[int]]) -> NoReturn:
         if threading.active_count() > 1:  # a library may be computing in one: neither wait for it nor pull it apart
             sys.stdout.flush()
             os._exit(status)
+    uses.write()
     sys.exit(status)
 
 

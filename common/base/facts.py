@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple, Union
 
+from common.base import uses
 from common.base.errors import UserError
 from common.base.files import PathLike
 
@@ -84,6 +85,7 @@ def load(place: PathLike) -> Facts:
     """Read the facts of the model whose folder, or any file in it (`__file__`), is given."""
     folder = Path(place) if Path(place).is_dir() else Path(place).parent
     path = folder / "facts.json"
+    uses.note(path)
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         return Facts(

@@ -3,27 +3,31 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
+import re
 import shutil
 from pathlib import Path
-from typing import Any, Iterator, Union
+from typing import Any, Iterable, Iterator, Optional, Union
 
 from common.base.errors import UserError
 
 PathLike = Union[str, "os.PathLike[str]"]
+
+_writes = itertools.count()
 
 
 @contextlib.contextmanager
 def atomic(path: PathLike) -> Iterator[Path]:
     """Yield a temporary name beside `path`; it takes the name `path` when the block ends without an error.
 
-    A reader never sees a half-written file. The temporary name starts with a dot and ends in `.part` plus the
-    suffix of `path` (some libraries choose a format by suffix), so that listings by suffix of visible files
-    pass over what a killed run left behind; the next write of the same file replaces it.
+    A reader never sees a half-written file, and two writers do not get into each other's. The temporary name starts
+    with a dot and ends in the suffix of `path` (some libraries choose a format by suffix), so that listings by suffix
+    of visible files pass over what a killed run left behind.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
+    temporary = path.with_name(f".part-{os.getpid()}-{next(_writes)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -35,6 +39,18 @@ def atomic(path: PathLike) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+PART = re.compile(r"\.part-(\d+)-\d+")
+
+
+def sweep(folder: PathLike, names: Optional[Iterable[str]] = None) -> None:
+    """Take away what runs that were killed were writing in a folder. names: those of its files, where they are known."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder) if names is None else names:
+            writer = PART.match(name)
+            if writer and os.path.isdir("/proc/self") and not os.path.exists(f"/proc/{writer[1]}"):
+                os.unlink(os.path.join(folder, name))
 
 
 def write_bytes(path: PathLike, content: Any) -> None:
@@ -83,6 +99,12 @@ def existing_folder(path: PathLike, what: str) -> Path:
         found = "a file" if path.exists() else "nothing"
         raise UserError(f"{path}: expected a folder with {what} there, found {found}")
     return path
+
+
+def looks_like(path: PathLike, other: PathLike) -> bool:
+    """Whether one file is a copy of the other, by size and modification time."""
+    first, second = os.stat(path), os.stat(other)
+    return (first.st_size, first.st_mtime_ns) == (second.st_size, second.st_mtime_ns)
 
 
 def sha256(path: PathLike) -> str:

@@ -16,9 +16,12 @@ from common.base import files
 
 
 def stamp(path: files.PathLike) -> Dict[str, int]:
-    """Size in bytes and modification time in ns of a file: enough to notice that it changed."""
+    """Size in bytes, and times in ns, of a file: enough to notice that it changed.
+
+    The time of its latest change of any kind (ctime) tells a change even where the modification time was set back.
+    """
     status = os.stat(path)
-    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "ctime_ns": status.st_ctime_ns}
 
 
 class Journal:

@@ -14,8 +14,10 @@ import time
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from multiprocessing.util import Finalize
 from typing import Any, Callable, Deque, Iterator, List, Optional, Sequence, Tuple, TypeVar
 
+from common.base import uses
 from common.base.errors import UserError
 from common.base.settings import THREADS, cores, variable
 
@@ -146,6 +148,7 @@ def _begin(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    Finalize(None, uses.write, exitpriority=1)  # what only a worker imported counts too
 
 
 def _work(items: Sequence[Any]) -> Tuple[List[Any], float]:

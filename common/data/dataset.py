@@ -5,11 +5,10 @@ It is written last and so marks a finished preprocessing.
 """
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from common.base import files, settings
+from common.base import files, settings, uses
 from common.base.errors import UserError
 from common.base.journal import Journal, stamp
 
@@ -72,8 +71,8 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
     """Turn every source into `<folder>/<bins>/<id>.bin` and write the manifest last.
 
     sources: (sample id, the files it is made from); `make(*files)` gives the tensor and what the manifest shall say
-    of the sample. settings: all that the tensors depend on beside the files; together with the source text of `make`'s
-    module they decide whether an earlier run's files still hold. sample_bytes: size of one `.bin`, for the check of
+    of the sample. settings: all that the tensors depend on beside the files; together with the project's code that is
+    loaded they decide whether an earlier run's files still hold. sample_bytes: size of one `.bin`, for the check of
     free disk before the start. A run that was cut off is taken up where it stopped; files of samples that are no
     longer asked for are removed. It is done by JOBS processes (`common.base.workers`). Gives back the manifest's records in
     order.
@@ -85,12 +84,13 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
     sources = list(sources)
     if not sources:
         raise UserError(f"{folder}: no samples to preprocess")
-    journal = Journal(folder / MANIFEST, {"settings": dict(settings), "code": code_of(make)})
+    journal = Journal(folder / MANIFEST, {"settings": dict(settings), "code": uses.digest()})
     target = {sample: folder / bins / f"{sample}.bin" for sample, _ in sources}
     # hidden ones are what a killed run was writing; the next write of the same file replaces it
     strays = {path for path in (folder / bins).glob("*.bin") if not path.name.startswith(".")} - set(target.values())
     if strays and not journal.existed:
         raise UserError(f"{min(strays)}: was not written by an earlier run of this script; give another, empty folder")
+    files.sweep(folder / bins)
     todo = [(sample, paths) for sample, paths in sources
             if not _finished(journal.finished.get(sample), target[sample], paths)]
     files.need_space(folder, len(todo) * sample_bytes, advice)
@@ -102,7 +102,7 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
         array, about = make(*paths)
         write_bin(target[sample], array)
         return {"bin": f"{bins}/{sample}.bin", "source": [str(path) for path in paths],
-                "stamp": [stamp(path) for path in paths],
+                "stamp": [stamp(path) for path in paths], "made": stamp(target[sample]),
                 "shape": list(array.shape), "dtype": str(array.dtype), **about}
 
     made = tqdm(workers.ordered(one, todo, 3 * sample_bytes), "preprocess", len(todo), unit="sample", disable=None)
@@ -115,21 +115,11 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
     return [journal.finished[sample] for sample in target]
 
 
-def code_of(function: Callable[..., Any]) -> str:
-    """SHA-256 of the source file that a function stands in: what it makes is made anew when that changes."""
-    return files.sha256(inspect.getsourcefile(function) or "")
-
-
 def _finished(record: Optional[Mapping[str, Any]], target: Path, paths: Sequence[Path]) -> bool:
     if record is None or not target.is_file():
         return False
-    same = record["stamp"] == [stamp(path) for path in paths] and record["source"] == [str(path) for path in paths]
-    return same and target.stat().st_size == _nbytes(record)
-
-
-def _nbytes(record: Mapping[str, Any]) -> int:
-    import numpy as np
-    return int(np.prod(record["shape"])) * np.dtype(record["dtype"]).itemsize
+    return (record["stamp"] == [stamp(path) for path in paths] and record["source"] == [str(path) for path in paths]
+            and record["made"] == stamp(target))
 
 
 def read_manifest(folder: files.PathLike) -> List[Dict[str, Any]]:

@@ -11,7 +11,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence
 
-from common.base import errors, files
+from common.base import errors, files, uses
 from common.base.errors import UserError
 from common.base.settings import width_height
 
@@ -108,6 +108,7 @@ def _short(value: Any) -> str:
 def check(folder: files.PathLike) -> Dict[str, Any]:
     """Hold preprocessing against the stored fingerprint; gives it back. Raises `UserError` when it has changed."""
     path = Path(folder) / FILE
+    uses.note(path)
     stored = files.read_json(path)
     try:
         found = make(stored)

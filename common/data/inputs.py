@@ -1,4 +1,4 @@
-"""What a run starts from, put where make can see it: `python3 -m common.data.inputs` links dataset and checkpoint.
+"""What a run starts from, put where make can see it: links to dataset and checkpoint.
 
 Links in the build folder take names without spaces, whatever the user's paths look like; `inputs.json` says what the
 run uses (the demo or real data; the demo's, seeded or real weights); `<link>.list` changes when a file of that dataset
@@ -7,14 +7,14 @@ A file is rewritten only when its content changes, so make redoes only what foll
 """
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Sequence
 
-from common.base import errors, files
+from common.base import files
 from common.base.errors import UserError
+from common.base.journal import stamp
 
 
 def write_if_changed(path: Path, text: str) -> None:
@@ -34,24 +34,26 @@ def link(path: Path, target: str) -> None:
 
 
 def listing(folder: Path) -> str:
-    """One line per file below `folder` (links followed): path, size in bytes, modification time in ns; sorted.
+    """One line per file below `folder` (links followed): path, size in bytes, times in ns; sorted.
 
     A part of a dataset may be a single file: it is the one line then.
     """
     if folder.is_file():
-        status = os.stat(folder)
-        return f"{folder.name} {status.st_size} {status.st_mtime_ns}\n"
+        return f"{folder.name} {_line(folder)}\n"
     lines: List[str] = []
     for place, folders, names in os.walk(folder, followlinks=True):
         folders.sort()
         for name in sorted(names):
             path = os.path.join(place, name)
             try:
-                status = os.stat(path)
+                lines.append(f"{os.path.relpath(path, folder)} {_line(path)}")
             except FileNotFoundError:
                 raise UserError(f"{path}: a link to a file that is gone") from None
-            lines.append(f"{os.path.relpath(path, folder)} {status.st_size} {status.st_mtime_ns}")
     return "\n".join(lines) + "\n"
+
+
+def _line(path: files.PathLike) -> str:
+    return " ".join(str(value) for value in stamp(path).values())
 
 
 def locate(root: Path, name: str, candidates: Sequence[str]) -> Path:
@@ -64,43 +66,34 @@ def locate(root: Path, name: str, candidates: Sequence[str]) -> Path:
                     else f"DATASETS_PATH={root}: expected {wanted} ({name}), found nothing")
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(prog="python3 -m common.data.inputs", description=__doc__.splitlines()[0])
-    parser.add_argument("--build", required=True, help="the model's build folder")
-    parser.add_argument("--data", default="", help="dataset folder; empty: the demo, drawn by code")
-    parser.add_argument("--pth", default="seeded", help="checkpoint (demo.pth beside the build folder: the demo's); "
-                                                        "default: seeded weights")
-    parser.add_argument("--link", action="append", default=[], metavar="NAME=CANDIDATE[,CANDIDATE]",
-                        help="a part of the dataset: build/data/NAME links to the first candidate that is there")
-    args = parser.parse_args(argv)
-    build = Path(args.build)
-    seeded, demo = args.pth == "seeded", build.parent / "demo.pth"
-    about: Dict[str, str] = {"data": args.data and str(Path(args.data).resolve()) or "demo", "checkpoint": "seeded"}
-    if not args.link:
+def prepare(build: Path, data: str, pth: str, parts: Sequence[str]) -> None:
+    """Link dataset and checkpoint in the build folder, and write what of them make looks at.
+
+    data: the dataset's folder, empty for the demo. pth: the checkpoint (demo.pth beside the build folder: the demo's), or
+    `seeded`. parts: `NAME=CANDIDATE[,CANDIDATE]`, build/data/NAME links to the first candidate that is there.
+    """
+    seeded, demo = pth == "seeded", build.parent / "demo.pth"
+    about: Dict[str, str] = {"data": data and str(Path(data).resolve()) or "demo", "checkpoint": "seeded"}
+    if not parts:
         about["data"] = "none"  # a model that makes its input itself
     listed, target = "seeded", "seeded.pth"
     if not seeded:
-        path = files.existing_file(args.pth, "a checkpoint (PTH)").resolve()
+        path = files.existing_file(pth, "a checkpoint (PTH)").resolve()
         about["checkpoint"], target = str(path), str(path)
         if path == demo.resolve():
             about["checkpoint"], target = "demo", os.path.relpath(path, build.resolve())
-        status = os.stat(path)
-        listed = f"{about['checkpoint']} {status.st_size} {status.st_mtime_ns}"
+        listed = f"{about['checkpoint']} {_line(path)}"
+    if data:
+        root = files.existing_folder(data, "the dataset (DATASETS_PATH)").resolve()
     link(build / "checkpoint.pth", target)
     write_if_changed(build / "checkpoint.list", listed + "\n")
-    if args.data:
-        root = files.existing_folder(args.data, "the dataset (DATASETS_PATH)").resolve()
-    for part in args.link:
+    for part in parts:
         name, _, candidates = part.partition("=")
-        if args.data:
-            target = locate(root, name, candidates.split(","))
-            link(build / "data" / name, str(target))
-            write_if_changed(build / f"{name}.list", f"{target}\n" + listing(target))
+        if data:
+            place = locate(root, name, candidates.split(","))
+            link(build / "data" / name, str(place))
+            write_if_changed(build / f"{name}.list", f"{place}\n" + listing(place))
         else:
             link(build / "data" / name, f"../demo/{name}")
             write_if_changed(build / f"{name}.list", "demo\n")
     write_if_changed(build / "inputs.json", json.dumps(about, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    errors.run(main)

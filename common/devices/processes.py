@@ -137,7 +137,7 @@ def _state(tool: Tool, device: Device) -> Any:
     """A finished part: its inputs as they are now and its result files with their sizes."""
     return json.loads(json.dumps([
         [[path, stamp(path)] for sample in device.samples for path in sample],
-        [[str(path), os.path.getsize(path)] for paths in tool.results(device) for path in paths]]))
+        [[str(path), stamp(path)] for paths in tool.results(device) for path in paths]]))
 
 
 def _cores(tool: Tool, count: int) -> Tuple[List[Optional[Set[int]]], Optional[int]]:

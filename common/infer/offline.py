@@ -15,11 +15,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from common.base import files
+from common.base import files, uses
 from common.base.errors import UserError
 from common.base.journal import Journal, stamp
 from common.data import result_files
-from common.engines import engine, onnxruntime_session, timing
+from common.engines import engine, timing
 
 EPILOG = (f"Environment: {engine.ENVIRONMENT} LIMIT=N takes the first N samples; RESUME=1 keeps what an earlier run "
           "with the same model and settings finished, instead of running everything anew, and removes results of "
@@ -171,7 +171,7 @@ def make_folder(path: str) -> None:
 
 def recipe(tool: str, session: engine.Engine, batch: int, **settings: Any) -> Dict[str, Any]:
     """What outputs and timings depend on beside the samples."""
-    return {"tool": tool, "model_sha256": session.sha256(), "batch": batch, session.backend: session.version,
+    return {"tool": tool, "code": uses.digest(), "model_sha256": session.sha256(), "batch": batch, session.backend: session.version,
             "provider": session.provider, "threads": session.threads, **settings}
 
 
@@ -203,6 +203,7 @@ class Run:
         self._inputs = {sample.name: self._stamps(sample) for sample in samples}
         for path in [*samples[0].outputs[:1], *([record] if record else [])]:
             make_folder(os.path.dirname(path) or ".")
+            files.sweep(os.path.dirname(path) or ".")
         self._journal = Journal(record, settings) if record else None
         self._finished: Dict[str, Dict[str, Any]] = self._journal.finished if self._journal else {}
         if self._journal and not resuming():
@@ -246,7 +247,7 @@ class Run:
         record = self._finished.get(sample.name)
         if record is None or record["inputs"] != self._inputs[sample.name]:
             return False
-        return [_size(path) for path in sample.outputs] == record["outputs"]
+        return all(map(os.path.isfile, sample.outputs)) and [stamp(path) for path in sample.outputs] == record["outputs"]
 
     def warm_up(self, runs: int) -> None:
         """Run the first batch `runs` times; outputs and timings are thrown away."""
@@ -329,7 +330,7 @@ class Run:
                  "cold": not self.warm_up_runs and group is self.todo[0]}
         for sample in group:
             record = {"inputs": self._inputs[sample.name], "batch": batch,
-                      "outputs": [_size(path) for path in sample.outputs]}
+                      "outputs": [stamp(path) for path in sample.outputs]}
             if self._journal:
                 self._journal.add(sample.name, record)
             else:
@@ -390,10 +391,10 @@ class Run:
         module = f"tools.{'benchmark' if tool.startswith('benchmark') else tool}"
         self._journal.complete([sample.name for sample in self.samples], **record(
             tool, module, self.session, self.compute_list(cold=False), self.layout, count, seconds, argv),
-            warm_up_runs=self.warm_up_runs, definitions=DEFINITIONS, performance_file=mark)
+            pure=not self.samples[0].inputs, warm_up_runs=self.warm_up_runs, definitions=DEFINITIONS, performance_file=mark)
 
 
-def record(tool: str, module: str, session: onnxruntime_session.Session, compute_ms: Sequence[float], layout: Plan, count: int,
+def record(tool: str, module: str, session: engine.Engine, compute_ms: Sequence[float], layout: Plan, count: int,
            seconds: float, argv: Optional[Sequence[str]]) -> Dict[str, Any]:
     """What every run's record says. compute_ms: of each batch that counts; count: samples; seconds: end to end."""
     compute = timing.summarise(compute_ms)
@@ -401,7 +402,7 @@ def record(tool: str, module: str, session: onnxruntime_session.Session, compute
     return {"tool": tool, "provenance": session.provenance(),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "command": ["python3", "-m", f"common.{module}", *(sys.argv[1:] if argv is None else argv)],
-            "batch": layout.batch, "files_per_batch": layout.files_per_batch, "sample_count": count,
+            "input_shape": list(layout.shapes[0]), "batch": layout.batch, "files_per_batch": layout.files_per_batch, "sample_count": count,
             "compute_ms": compute, "samples_per_s": 1000 * layout.batch / compute["mean"], "end_to_end_s": seconds,
             "end_to_end_samples_per_s": count / seconds, "peak_memory_bytes": peak}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
+from common.base import uses
 from common.base.errors import UserError
 from common.data import dataset
 from common.data.evaluation import Evaluation, Row
@@ -72,8 +73,7 @@ def load(preprocess: str, postprocess: str) -> Pipeline:
     after, arguments = _command(postprocess)
     last = after.plan(arguments, [sample for sample, _ in first.sources])
     return Pipeline(first, dict(sorted(first.sources)), last,
-                    {"preprocess": first.settings, "preprocess_code": dataset.code_of(first.make),
-                     "postprocess": arguments, "postprocess_code": dataset.code_of(last.one)})
+                    {"preprocess": first.settings, "postprocess": arguments, "code": uses.digest()})
 
 
 def _command(line: str) -> Tuple[ModuleType, List[str]]:

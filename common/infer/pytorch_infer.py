@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import Optional, Sequence
 
-from common.base import errors, files
+from common.base import errors, files, uses
 from common.base.journal import Journal, stamp
 from common.base.settings import limit, thread_count
 from common.convert.network import network_module
@@ -34,17 +34,17 @@ def infer(pth: files.PathLike, prep: files.PathLike, output: files.PathLike, fol
     output = Path(output)
     torch.set_num_threads(thread_count())
     journal = Journal(output.with_name(output.name + "_pytorch.json"),
-                      {"checkpoint_sha256": files.sha256(pth), "torch": torch.__version__})
+                      {"checkpoint_sha256": files.sha256(pth), "torch": torch.__version__, "code": uses.digest()})
     for record in tqdm(samples, desc="pytorch", unit="sample", disable=None):
         target = output / f"{record['id']}_1.bin"
-        now = stamp(record["bin"])
-        if target.is_file() and journal.finished.get(record["id"], {}).get("stamp") == now:
+        now, there = stamp(record["bin"]), journal.finished.get(record["id"], {})
+        if target.is_file() and there.get("stamp") == now and there.get("made") == stamp(target):
             continue
         shape = record["shape"] if len(record["shape"]) != 3 else [1, *record["shape"]]
         with torch.no_grad():
             tensor = network(torch.from_numpy(dataset.read_bin(record["bin"], shape, record["dtype"])))
         dataset.write_bin(target, tensor.numpy())
-        journal.add(record["id"], {"stamp": now})
+        journal.add(record["id"], {"stamp": now, "made": stamp(target)})
     for stray in set(output.glob("*.bin")) - {output / f"{record['id']}_1.bin" for record in samples}:
         stray.unlink()
     journal.complete([record["id"] for record in samples])

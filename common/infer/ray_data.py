@@ -1,4 +1,4 @@
-"""The streaming pipeline on Ray Data, ENGINE=ray: on one machine, or on the cluster at RAY_ADDRESS.
+"""The streaming pipeline on Ray Data, STREAM=ray: on one machine, or on the cluster at RAY_ADDRESS.
 
 A row of the Ray dataset is the ids of one batch. Tasks make its samples, an actor that holds the model runs it, tasks
 evaluate it, and the rows come back in any order, to be gathered by id. Machines of a cluster share the file system and
@@ -52,7 +52,7 @@ def connect() -> Iterator[Cluster]:
         import ray
         import ray.data
     except ImportError as error:
-        raise UserError(f"ENGINE=ray: Ray Data cannot be imported ({error}): make extras, or pip install "
+        raise UserError(f"STREAM=ray: Ray Data cannot be imported ({error}): make extras, or pip install "
                         "'ray[data]'") from error
     address = os.environ.get("RAY_ADDRESS", "").strip()
     start: Dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
@@ -66,7 +66,7 @@ def connect() -> Iterator[Cluster]:
         ray.init(**start)
     except (OSError, ValueError, RuntimeError) as error:
         where = f"RAY_ADDRESS={address} (where it asks for a token: RAY_AUTH_MODE=token)" if address else "no start"
-        raise UserError(f"ENGINE=ray: {where}: {error}") from error
+        raise UserError(f"STREAM=ray: {where}: {error}") from error
     try:
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         context = ray.data.DataContext.get_current()
@@ -84,7 +84,7 @@ def _refuse_unreachable(address: str) -> None:
         if match:
             socket.create_connection((match[1], int(match[2])), timeout=10).close()
     except OSError as error:
-        raise UserError(f"ENGINE=ray: nothing answers at RAY_ADDRESS={address} ({error.strerror or error}); start Ray "
+        raise UserError(f"STREAM=ray: nothing answers at RAY_ADDRESS={address} ({error.strerror or error}); start Ray "
                         "there (`ray start --head`), or leave RAY_ADDRESS out for this machine alone") from error
 
 
@@ -159,4 +159,4 @@ def _pipeline(place: str, preprocess: str, postprocess: str) -> Pipeline:
 def _plain(error: Exception) -> UserError:
     """What the user can act on: the `UserError` of a task, of which Ray keeps the text alone, else Ray's own."""
     said = re.findall(r"UserError: (.+)", str(error))
-    return UserError(said[-1] if said else f"ENGINE=ray: {str(error).strip().splitlines()[-1]}")
+    return UserError(said[-1] if said else f"STREAM=ray: {str(error).strip().splitlines()[-1]}")

@@ -125,7 +125,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         prog="python3 -m common.infer.stream", description=__doc__.splitlines()[0],
         epilog=f"Environment: {engine.ENVIRONMENT} JOBS=N the threads for samples (all cores); LIMIT=N takes the first "
                "N samples; DEVICES=0,1,.. runs on these devices side by side (on the CPU they share its cores); "
-               "ENGINE=ray sends the samples through Ray Data, on this machine or the cluster at RAY_ADDRESS (ACTORS=N "
+               "STREAM=ray sends the samples through Ray Data, on this machine or the cluster at RAY_ADDRESS (ACTORS=N "
                "processes with the model). Run again, it goes on where it was stopped.")
     parser.add_argument("--onnx", required=True, help="the model")
     parser.add_argument("--preprocess", required=True, metavar="COMMAND", help="the preprocess script and its "
@@ -136,9 +136,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--output", default="stream.json", help="record of the run (default: %(default)s)")
     args = parser.parse_args(argv)
     pipeline = load(args.preprocess, args.postprocess)
-    kind = os.environ.get("ENGINE", "").strip()
-    if kind not in ("", "ray"):
-        raise UserError(f"ENGINE={kind}: expected ray, or nothing")
+    kind = os.environ.get("STREAM", "").strip()
+    if kind not in ("", "0", "1", "ray"):
+        raise UserError(f"STREAM={kind}: expected ray, or 1")
 
     def through(session: engine.Engine, send: Flow) -> None:
         batch = args.batch_size or session.inputs[0].shape[0] or 1

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+# long: its functions share the queues, which are the state of one run
 def flow(pipeline: Pipeline, sessions: Sequence[engine.Engine], todo: Sequence[Tuple[str, ...]],
          layout: offline.Plan) -> Iterator[Tuple[Batch, List[Row]]]:
     """Every batch of `todo` with its samples' rows, in order.

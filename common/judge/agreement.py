@@ -6,6 +6,7 @@ cosine at least 0.99, relative Euclidean distance at most 0.05.
 from __future__ import annotations
 
 import argparse
+import hashlib
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
@@ -54,6 +55,15 @@ def summarise(rows: Sequence[Mapping[str, Any]], samples: int) -> Dict[str, Any]
             "verdict": "pass" if agree else "fail", "worst": rows[:WORST]}
 
 
+def digest(folder: files.PathLike) -> str:
+    """SHA-256 over the names and contents of a result folder: it ties a comparison to what was compared with."""
+    whole = hashlib.sha256()
+    for stem, outputs in sorted(result_files.find(folder).items()):
+        for number, path in sorted(outputs.items()):
+            whole.update(f"{stem} {number} {files.sha256(path)}\n".encode("utf-8", "surrogateescape"))
+    return whole.hexdigest()
+
+
 def figures(result: Mapping[str, Any]) -> str:
     """The worst figures with their thresholds, and the verdict, for the terminal."""
     return (f"cosine {result['cosine']:.9f} (at least {COSINE}), relative Euclidean {result['relative_euclidean']:.2e} "
@@ -68,6 +78,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--output", metavar="JSON", help="file for the figures and the worst samples")
     args = parser.parse_args(argv)
     result = compare_folders(args.found, args.expected)
+    result["expected_sha256"] = digest(args.expected)
     if args.output:
         files.write_json(Path(args.output), result)
     print(f"agreement over {result['samples']} samples: {figures(result)}")

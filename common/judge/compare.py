@@ -1,6 +1,6 @@
 """One table of the backends on the same samples: `python3 -m common.judge.compare` in a model's build folder.
 
-`make compare` has left under `compare/<backend>/` how each backend's outputs differ from PyTorch's, and its metric;
+`make compare` has left under `compare/<backend>/`, and the run itself for ONNX, how each backend's outputs differ from PyTorch's, and its metric;
 the engines that ENGINES= names have their results there too.
 Thresholds are msit's: cosine at least 0.99, relative Euclidean distance at most 0.05.
 """
@@ -35,7 +35,7 @@ def compare(model: facts.Facts, build: files.PathLike, run: str, engines: Sequen
     columns: List[Dict[str, Any]] = []
     missing: Dict[str, str] = {}
     for name in dict.fromkeys(("ONNX", *engines, "OM", "GPU")):
-        folder = build / "compare" / name
+        folder = build if name == "ONNX" else build / "compare" / name
         why = engine.missing(build / ".args" / f"engine-{name}") if name in engines else None
         if why:
             missing[name] = why
@@ -43,14 +43,14 @@ def compare(model: facts.Facts, build: files.PathLike, run: str, engines: Sequen
             continue
         heading, by, speed = name, f"result files in {(folder / 'results').resolve()}", None
         if name == "ONNX" or name in engines:
-            record = files.read_json((build if name == "ONNX" else folder) / run)
+            record = files.read_json(folder / run)
             origin, speed = record["provenance"], record["samples_per_s"]
             heading = "ONNX" if origin["provider"] == "CPUExecutionProvider" else f"ONNX, {origin['device']}"
             if origin["backend"] == "openvino":
                 heading = engine.label(origin)
             by = engine.origin(origin)
         columns.append({"backend": heading, "by": by, "agreement": files.read_json(folder / "agreement.json"),
-                        "accuracy": _value(build / "accuracy.json" if name == "ONNX" else folder / "accuracy.json"),
+                        "accuracy": _value(folder / "accuracy.json"),
                         "samples_per_s": speed})
     verdicts = [column["agreement"]["verdict"] for column in columns]
     return {"model": model.title, "metric": model.metric.name, "unit": model.metric.unit,

@@ -2,7 +2,14 @@
 # Sourced by each model's env.sh: the project's environment, CANN where it is installed, and the tools to use.
 # Sets BENCHMARK, MSAME and AIS_INFER (bash arrays: a command and its first arguments, or one empty word where an NPU's
 # tool is not there) and MODEL_SUFFIX (om or onnx).
-# Sourcing it twice changes nothing more. model_folder: the folder of the env.sh that sources this.
+# Sourcing it twice changes nothing more. model_folder: the folder of the env.sh that sources this. A script that has
+# declared its options (options.sh) has them read first, and goes on in that folder.
+if [[ -n ${script_options+declared} ]]; then
+    # shellcheck source=common/npu/options.sh
+    . "$(dirname "${BASH_SOURCE[0]}")/options.sh"
+    read_options "$@"
+    CDPATH='' cd "$model_folder" || exit
+fi
 
 _prepend() { # _prepend VARIABLE FOLDER: put FOLDER in front of a path list, unless it is in there
     case ":${!1-}:" in
@@ -13,7 +20,7 @@ _prepend() { # _prepend VARIABLE FOLDER: put FOLDER in front of a path list, unl
 
 # The project's environment: of the collection this folder stands in, else the one that is active.
 if [[ -L "$model_folder/common" && -x "$model_folder/../.venv/bin/python" ]]; then
-    _prepend PATH "$(cd "$model_folder/.." && pwd)/.venv/bin"
+    _prepend PATH "$(CDPATH='' cd "$model_folder/.." && pwd)/.venv/bin"
 fi
 _prepend PYTHONPATH "$model_folder"
 

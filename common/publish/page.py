@@ -13,7 +13,7 @@ import math
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from common.base import errors, files
+from common.base import errors, files, uses
 from common.base.errors import UserError
 from common.engines import engine
 from common.publish import report
@@ -373,6 +373,13 @@ def summary(reports: Sequence[Mapping[str, Any]]) -> Any:
     return table((*report.HEAD, "data / weights"), rows, (6,))
 
 
+def own_text(name: str) -> str:
+    """The text of a file beside this one, which the page depends on."""
+    path = Path(__file__).with_name(name)
+    uses.note(path)
+    return path.read_text(encoding="utf-8")
+
+
 def build(reports: Sequence[Tuple[Mapping[str, Any], Path]], side: int) -> str:
     """The whole page as text. reports: each with the folder it lies in; side: of the pictures, pixels."""
     try:
@@ -387,7 +394,7 @@ def build(reports: Sequence[Tuple[Mapping[str, Any], Path]], side: int) -> str:
     page = dominate.document(title=title, lang="en")
     page.head.add(tags.meta(charset="utf-8"), tags.meta(http_equiv="Content-Security-Policy", content=POLICY),
                   tags.meta(name="viewport", content="width=device-width, initial-scale=1"),
-                  tags.style(raw(Path(__file__).with_name("page.css").read_text(encoding="utf-8"))))
+                  tags.style(raw(own_text("page.css"))))
     page.body.add(tags.h1(title, " ", badge(verdict)), tags.p(f"Of {max(one['date'] for one in ones)[:16]}".replace(
         "T", " ") + " UTC. ", NOTICE, cls="dim"), summary(ones), tags.p(
         "accuracy / samples; compute: median of one batch on the device / its size", cls="small dim"))

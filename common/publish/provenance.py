@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shutil
 import subprocess
 from contextlib import suppress
@@ -16,8 +15,8 @@ from common.npu import chip
 
 PACKAGES = ("numpy", "pillow", "opencv-python-headless", "torch", "onnx", "onnxruntime", "onnxruntime-gpu",
             "onnxruntime-cann", "onnxsim", "openvino")
-INTERPRETER = re.compile(r'"[^"]*/python[\d.]*"')
-"""The interpreter as make writes it, with its path."""
+INTERPRETER = '"$INTERPRETER"'
+"""The interpreter as make writes it."""
 
 
 def versions() -> Dict[str, str]:
@@ -75,7 +74,7 @@ def commands(stages: Iterable[str], folder: files.PathLike) -> List[Dict[str, st
         path = Path(folder) / ".args" / stage
         if path.is_file():
             line = " ".join(path.read_text(encoding="utf-8").split())
-            found.append({"stage": stage, "command": INTERPRETER.sub("python3", line)})
+            found.append({"stage": stage, "command": line.replace(INTERPRETER, "python3")})
     return found
 
 

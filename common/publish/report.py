@@ -10,7 +10,7 @@ import datetime
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-from common.base import errors, facts, files
+from common.base import errors, facts, files, stages
 from common.base.errors import UserError
 from common.base.tables import short
 from common.engines import engine
@@ -102,7 +102,8 @@ def overall(verdicts: Iterable[str]) -> str:
 def performance(run: Mapping[str, Any], swept: bool) -> Dict[str, Any]:
     """One entry of the report's performance section, from the record that an inference run left."""
     by = run["provenance"]
-    return {"model": Path(by["model"]).name, "sweep": swept, "tool": run["tool"],
+    return {"model": Path(by["model"]).name, "input_shape": run.get("input_shape"), "disturbed": run.get("disturbed"),
+            "pure": run.get("pure", False), "sweep": swept, "tool": run["tool"],
             **{key: by[key] for key in ("backend", "version", "provider", "device", "threads", "model_sha256")},
             **{key: run[key] for key in ("batch", "warm_up_runs", "sample_count", "compute_ms", "samples_per_s",
                                          "end_to_end_s", "end_to_end_samples_per_s", "peak_memory_bytes", "command",
@@ -123,11 +124,14 @@ def lines(report: Mapping[str, Any]) -> List[str]:
             result += agreement_lines(name, agreement)
     for run in report["performance"]:
         compute = run["compute_ms"]
-        result.append(f"  speed     {run['model']} batch {run['batch']}: device compute {compute['mean']:.4g} "
+        shape = f", {'x'.join(map(str, run['input_shape']))}" if run["input_shape"] else ""
+        result.append(f"  speed     {run['model']}{shape}, batch {run['batch']}, {'pure' if run['pure'] else 'dataset'}: device compute {compute['mean']:.4g} "
                       f"ms mean, {compute['median']:.4g} median, {compute['p99']:.4g} 99th percentile = "
                       f"{run['samples_per_s']:.4g} samples/s; end to end "
                       f"{run['end_to_end_samples_per_s']:.4g} samples/s"
                       + (f", by {run['device']}" if "devices" in run else ""))
+        if run["disturbed"]:
+            result.append(f"            not alone on the machine: {run['disturbed']}")
     if report["performance"]:
         first = next((run for run in report["performance"] if "devices" not in run), report["performance"][0])
         result.append(f"            by {engine.origin(first)}")
@@ -226,12 +230,17 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     tabler.add_argument("reports", nargs="+", metavar="REPORT")
     args = parser.parse_args(argv)
     if args.verb == "make":
-        om = args.om if args.om and Path(args.om).is_file() else None
+        stages.verify(Path("."), [name for name, _ in args.stage])
         read = [files.read_json(path) if path else None for path in (args.accuracy, args.pytorch, args.agreement)]
-        runs, sweep = ([files.read_json(path) for path in paths]
+        om = files.read_json(args.om) if args.om and Path(args.om).is_file() else None
+        if om and (not read[2] or om.get("expected_sha256") != read[2].get("expected_sha256")):
+            print(f"{args.om}: left out, it is of other results of PyTorch than this run's; make compare OM_RESULT= anew")
+            om = None
+        disturbed = {each["out"]: each.get("disturbed") for each in stages.load(Path("."))}
+        runs, sweep = ([{**files.read_json(path), "disturbed": disturbed.get(path)} for path in paths]
                        for paths in (args.run, [path for path in args.sweep if Path(path).is_file()]))
         made = make(facts.load(args.model), files.read_json("inputs.json"), *read, runs,
-                    om=files.read_json(om) if om else None, sweep=sweep,
+                    om=om, sweep=sweep,
                     behind=provenance.gather(runs, args.stage), disk=provenance.disk(args.stage, "."))
         files.write_json(args.output, made)
         return 0

@@ -442,6 +442,7 @@ BUS = Body("bus", 2.5, ((0, .4), (0, 1.3), (.05, 2.7), (.2, 3.0), (11.2, 3.0), (
            tuple(((s, 1.3), (s, 2.5), (s + 1.45, 2.5), (s + 1.45, 1.3)) for s in np.arange(.4, 10.5, 1.55)), (2.6, 8.8), .5, 0.0)
 
 
+# long: one vehicle drawn from back to front, part by part
 def _vehicle(scene: Scene, body: Body, x: float, z: float, heading: float = np.pi / 2) -> None:
     """A vehicle whose middle is at x, z; heading pi/2 drives away from the camera, -pi/2 towards it, 0 to the right."""
     generator, camera = scene.generator, scene.camera

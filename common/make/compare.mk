@@ -1,0 +1,72 @@
+# `make sweep` and `make compare`: engines by their names, beside the one that DEVICE and PRECISION name. Whether this
+# machine has one is asked each time; the file is empty, or says why not.
+#
+#   BATCHES      batch sizes of `make sweep`, those that SWEEP_MODEL takes: the .onnx file in build/ that it times;
+#                SWEEP_NEED: the file that stands for it, where that is another
+#   READS        what infer's line reads in build/, for other engines to read it too
+ALL_ENGINES := cpu cuda tensorrt cann openvino-f32 openvino-bf16
+OWN_ENGINE  := $(DEVICE)$(if $(filter openvino,$(DEVICE)),-$(or $(PRECISION),f32))
+unknown     := $(filter-out $(ALL_ENGINES) $(OWN_ENGINE),$(ENGINES) $(SWEEP_ENGINES))
+$(if $(unknown),$(error no engine named $(unknown); there are $(ALL_ENGINES)))
+by = DEVICE=$(firstword $(subst -, ,$(1))) PRECISION=$(word 2,$(subst -, ,$(1)))
+$(ALL_ENGINES:%=$(B)/.args/engine-%): $(B)/.args/engine-%: FORCE | $(READY)
+	@$(PY) -m common.engines.sessions $* 2>$@.new || :
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+# A stage per batch size, number of threads and engine, then the table over them. Where an engine is not there, its stages
+# leave the reason. $(1)-$(2)-$(3): batch, threads, engine.
+SWEEP_NEED    ?= $(if $(filter simplify,$(STAGES)),simplify.json)
+SWEEP_THREADS ?= $(or $(THREADS),all)
+SWEEP_ENGINES ?= $(OWN_ENGINE)
+sweep_file = sweep/bs$(1)-$(2)-$(3)_onnxruntime.json
+sweep_line = $(call by,$(3)) THREADS=$(filter-out all,$(2)) $(AIS_INFER) --model $(SWEEP_MODEL) --output sweep \
+             --output_dirname bs$(1)-$(2)-$(3) --loop $(or $(LOOP),$(ROUND)) --batchsize $(1)
+or_reason  = if [[ -s .args/engine-$(3) ]]; then mkdir -p sweep && cp .args/engine-$(3) $(sweep_file); \
+             else $(sweep_line); fi
+define sweep_stage
+sweep-$(1)-$(2)-$(3)_OUT  := $(sweep_file)
+sweep-$(1)-$(2)-$(3)_CMD   = $$(call $(if $(filter $(OWN_ENGINE),$(3)),sweep_line,or_reason),$(1),$(2),$(3))
+sweep-$(1)-$(2)-$(3)_NEED := $(or $(SWEEP_NEED),$(SWEEP_MODEL)) $(if $(filter $(OWN_ENGINE),$(3)),,.args/engine-$(3))
+SWEPT += $(sweep_file)
+SWEEPS += sweep-$(1)-$(2)-$(3)
+endef
+SWEPT  :=
+SWEEPS :=
+$(foreach engine,$(SWEEP_ENGINES),$(foreach threads,$(SWEEP_THREADS),$(foreach batch,$(BATCHES),\
+    $(eval $(call sweep_stage,$(batch),$(threads),$(engine)))\
+    $(eval $(call stage_rules,sweep-$(batch)-$(threads)-$(engine))))))
+ASKED += $(if $(filter sweep,$(MAKECMDGOALS)),$(SWEEPS))
+.PHONY: sweep
+sweep: $(addprefix $(B)/,$(SWEPT)) ## throughput over BATCHES, SWEEP_THREADS="1 2", SWEEP_ENGINES="cpu openvino-bf16", the best named
+	@cd $(B) && $(PY) -m common.judge.sweep --model .. --output sweep.json $(SWEPT)
+
+# A stage per engine: infer's line in a folder of its own, with links to what that reads and no others.
+agree = { $(AGREEMENT) $(2) pytorch/result --output compare/$(1)/agreement.json >/dev/null || [[ -s compare/$(1)/agreement.json ]]; }
+another_engine = for each in $(READS); do ln -s "../../$$each" "compare/$(1)/$$each"; done && \
+    (cd compare/$(1) && export $(call by,$(1)) && $(infer_CMD)) >compare/$(1)/log.txt && \
+    $(call agree,$(1),compare/$(1)/$(RESULT))$(if $(METRIC), && $(PY) ../$(call METRIC,compare/$(1)/$(RESULT),compare/$(1)) >/dev/null)
+define compare_stage
+compare-$(1)_OUT  := compare/$(1)/compared
+compare-$(1)_NEED := $(infer_NEED) $(pytorch_OUT) .args/engine-$(1)
+compare-$(1)_CMD   = rm -rf compare/$(1) && mkdir -p compare/$(1) && \
+    if [[ ! -s .args/engine-$(1) ]]; then $$(call another_engine,$(1)); fi && touch compare/$(1)/compared
+endef
+$(foreach engine,$(ENGINES),$(eval $(call compare_stage,$(engine)))$(eval $(call stage_rules,compare-$(engine))))
+ASKED += $(if $(filter compare,$(MAKECMDGOALS)),$(ENGINES:%=compare-%))
+
+# One table, same samples: PyTorch, ONNX, ONNX by other ENGINES=, and what other backends left, OM_RESULT= and
+# GPU_RESULT= their result folders.
+another = mkdir -p compare/$(1) && ln -s "$$(cd .. && realpath -m "$$$(1)_RESULT")" compare/$(1)/results && \
+          $(call agree,$(1),compare/$(1)/results)$(if $(METRIC), && $(PY) ../$(call METRIC,compare/$(1)/results,compare/$(1)) >/dev/null)
+.PHONY: compare
+ifneq ($(filter-out 0,$(STREAM)),)
+compare:
+	@echo "error: make compare needs the result files that STREAM=1 does not leave; run it without" >&2; exit 1
+else
+compare: $(addprefix $(B)/,$(infer_OUT) $(pytorch_OUT) $(postprocess_OUT) $(agreement_OUT) $(pytorch_postprocess_OUT)) \
+         $(ENGINES:%=$(B)/compare/%/compared) ## one table: PyTorch, ONNX, ENGINES="openvino-f32 openvino-bf16", and the result folders OM_RESULT=, GPU_RESULT=
+	@cd $(B) && rm -rf compare/OM compare/GPU
+	@$(if $(OM_RESULT),cd $(B) && $(call another,OM),:)
+	@$(if $(GPU_RESULT),cd $(B) && $(call another,GPU),:)
+	@cd $(B) && $(PY) -m common.judge.compare --model .. --run $(infer_OUT) $(addprefix --engine ,$(ENGINES))
+endif

@@ -1,0 +1,25 @@
+# `make om`: the .om files, where atc is; elsewhere `make -n om` prints its lines. The chip: SOC_VERSION=, else the one that
+# npu-smi names. om_CMD gives atc's line for $(1), one of OM.
+CHIP = $(shell command -v npu-smi >/dev/null && PYTHONPATH=$(call q,$(PYTHONPATH)) $(call q,$(NOW)) -m common.npu.chip 2>/dev/null)
+ifneq ($(filter om om-%,$(MAKECMDGOALS)),)
+SOC_VERSION := $(or $(strip $(SOC_VERSION)),$(CHIP))
+endif
+SOC = $(or $(SOC_VERSION),"$${SOC_VERSION:?e.g. Ascend310P3}")
+define om_stage
+om-$(1)_OUT  := $(1).om
+om-$(1)_CMD   = $$(call om_CMD,$(1))
+om-$(1)_NEED := $(call om_NEED,$(1))
+endef
+$(foreach name,$(OM),$(eval $(call om_stage,$(name))))
+$(foreach name,$(OM),$(eval $(call stage_rules,om-$(name))))
+ASKED += $(if $(filter om om-%,$(MAKECMDGOALS)),$(OM:%=om-%))
+# before any work
+ifneq ($(and $(filter om om-%,$(MAKECMDGOALS)),$(if $(DRY),,yes)),)
+NO_OM := $(shell command -v atc >/dev/null || { echo "error: no atc on PATH, so no .om: \`. ./env.sh\` finds CANN where it" \
+    "is installed, \`make -n om\` prints atc's lines, \`make all\` runs the .onnx on ONNX Runtime" >&2; echo failed; })
+ifeq ($(NO_OM)$(SOC_VERSION),)
+NO_OM := $(shell echo "error: npu-smi names no chip to compile for; give SOC_VERSION=Ascend310P3 (say)" >&2; echo failed)
+endif
+endif
+.PHONY: om
+om: $(OM:%=$(B)/%.om) ## the .om files, where atc is (make -n om: its lines); SOC_VERSION= names the chip, else npu-smi

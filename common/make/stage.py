@@ -1,0 +1,114 @@
+"""One stage of a run: `python3 -m common.make.stage NAME COMMAND` is the shell that make gives the stage's line to.
+
+The command runs in bash. What it used, read and left is then noted (`common.base.stages`), by which make knows what to
+redo. A stage that is timed runs while no other stage of any run on this machine does.
+"""
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Dict, Iterator, Optional, Sequence
+
+from common.base import errors, stages
+
+KINDS = {
+    "timed": "it is timed, and runs alone",
+    "judged": "its status is a verdict, which the report tells at the end: it failed only where it left no file",
+    "fresh": "its status proves nothing: what an earlier run left is removed before",
+}
+PATIENCE = 1800.0
+"""Seconds that a timed stage waits for the others on this machine."""
+
+
+@contextlib.contextmanager
+def turn(timed: bool, patience: float = PATIENCE) -> Iterator[Optional[str]]:
+    """While the block runs, no timed stage of another run does, and where this one is `timed` no other stage at all.
+
+    Gives None, or why that could not be had; then the block runs all the same.
+    """
+    path = Path(tempfile.gettempdir()) / "ascend-model-collection.lock"
+    try:
+        import fcntl
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | os.O_NONBLOCK
+        descriptor = os.open(path, flags, 0o666)
+    except (ImportError, OSError) as error:
+        yield f"{path}: cannot be locked ({error}), so others may have used the cores"
+        return
+    try:
+        with contextlib.suppress(OSError):
+            os.fchmod(descriptor, 0o666)  # every user of this machine takes turns
+        kind, end, told, reason = fcntl.LOCK_EX if timed else fcntl.LOCK_SH, time.monotonic() + patience, False, None
+        while True:
+            try:
+                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    reason = f"other stages ran on this machine for {patience:.0f} s without a pause"
+                    break
+                if not told:
+                    told = True
+                    print("waiting for the stages of another run on this machine, so that timing is not disturbed",
+                          file=sys.stderr, flush=True)
+                time.sleep(0.05)
+        yield reason
+    finally:
+        os.close(descriptor)
+
+
+def run(build: Path, name: str, command: str, out: Path, needs: Sequence[str], kind: Sequence[str]) -> int:
+    """Run the command line; gives its status, 0 for a verdict that leaves a file. Then the stage's record is written."""
+    uses = build / stages.FOLDER / f"{name}.uses"
+    uses.unlink(missing_ok=True)
+    before, earlier = stages.snapshot(build), stages.load(build, [name])
+    if {"judged", "fresh"} & set(kind):
+        out.unlink(missing_ok=True)
+    with turn("timed" in kind) as disturbed:
+        begin = time.time()
+        # what stands in the build folder is not imported; a compiler written in Python is as it was
+        safe = {} if "fresh" in kind else {"PYTHONSAFEPATH": "1"}
+        status = _bash(command, {"USES": str(uses.resolve()), **safe})
+    if status and not ("judged" in kind and out.is_file() and out.stat().st_size):
+        return status
+    if not out.exists():
+        return errors.report(f"{name} left no {out}")
+    os.utime(out)
+    ended = time.time()
+    stages.finish(build, name, out, before, needs, earlier, command=command, ended=ended, seconds=ended - begin,
+                  disturbed=disturbed)
+    return 0
+
+
+def _bash(command: str, more: Dict[str, str]) -> int:
+    """The status of the command line in bash, which Ctrl-C reaches as well as this process."""
+    process = subprocess.Popen(["bash", "-euo", "pipefail", "-c", command], env={**os.environ, **more})
+    while True:
+        try:
+            status = process.wait()
+            return 128 - status if status < 0 else status
+        except KeyboardInterrupt:
+            continue  # the stage says what it has to say about it
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    parser = argparse.ArgumentParser(prog="python3 -m common.make.stage", description="The shell of a stage's line.")
+    parser.add_argument("--build", required=True, help="the build folder")
+    parser.add_argument("--out", required=True, help="the file in it that stands for the finished stage")
+    parser.add_argument("--need", action="append", default=[], help="a file in it that the stage reads")
+    parser.add_argument("--kind", action="append", default=[], choices=KINDS, help="; ".join(
+        f"{kind}: {text}" for kind, text in KINDS.items()))
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("command", metavar="COMMAND")
+    args = parser.parse_args(argv)
+    build = Path(args.build)
+    return run(build, args.name, args.command, build / args.out, args.need, args.kind)
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,60 @@
+# What a user gives make, on its command line or in the environment, is text: taken as it stands, never evaluated, and
+# checked before anything is made. A recipe sees free text, such as a path, as "$$NAME" from its environment alone.
+define newline
+
+
+endef
+comma := ,
+q      = '$(subst ','\'',$(1))'
+
+# paths and names: any text of one line; numbers; numbers with commas or blanks between; words without quotes or blanks
+TEXTS   := DATASETS_PATH PTH OM_RESULT GPU_RESULT UPSTREAM_URL DEST DATA_NAME PYTHON HOLDER PICTURE OTHER $(foreach name,$(ALL_MODELS) \
+           $(NAME),$(name)_DATASETS_PATH $(name)_PTH)
+NUMBERS := LIMIT BATCH SIZE PERF_SIZE ROUND LOOP SEED THREADS JOBS ACTORS COUNT
+LISTS_  := DEVICES BATCHES SWEEP_THREADS
+WORDS   := DEVICE PRECISION SOURCE STREAM INPUT REFLECT_PAD PHOTOS SOC_VERSION SEEDED ENGINES SWEEP_ENGINES MODELS MODEL V B
+
+# a value from the command line, or one of these from the environment, in place of what make would expand it to
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(or $(filter command%,$(firstword $(origin $(name)))),$(and $(filter \
+    environment%,$(firstword $(origin $(name)))),$(filter $(name),$(TEXTS) $(NUMBERS) $(LISTS_) $(WORDS)))),$(name)))
+GIVEN := $(filter-out MAKE% -% .% SHELL CURDIR,$(GIVEN))
+$(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
+override B := $(or $(strip $(B)),build)
+
+# A variable of the rules that the environment happens to have too is not taken from there.
+RULES := $(filter-out $(TEXTS) $(NUMBERS) $(LISTS_) $(WORDS),NAME TOOL DATA IMAGES TRUTH ONNX PERF_ONNX WIDTH HEIGHT EXPORT \
+         PREPROCESS INFO POSTPROCESS GALLERY TRAIN METRIC AGREEMENT SHAPE ATC_MORE DEMO DEMO_THEN SELFTEST SELFTEST_ARGS STAGES \
+         WEIGHTS_STAGES FOUND READS RESULT OM SWEEP_MODEL SWEEP_NEED STREAMED STREAM_MODEL REPORT_ARGS SIMPLIFY DOCTOR \
+         %_OUT %_CMD %_NEED %_READS)
+$(foreach name,$(filter $(RULES),$(.VARIABLES)),$(if $(filter environment%,$(firstword $(origin $(name)))),$(eval undefine $(name))))
+
+# $(call left,TEXT,CHARACTERS): what is left of the text without these
+left     = $(if $(strip $(2)),$(call left,$(subst $(firstword $(2)),,$(1)),$(wordlist 2,99,$(2))),$(1))
+DIGITS  := 0 1 2 3 4 5 6 7 8 9
+LETTERS := a b c d e f g h i j k l m n o p q r s t u v w x y z A B C D E F G H I J K L M N O P Q R S T U V W X Y Z
+refuse   = $(error $(1)=$($(1)): expected $(2))
+$(foreach name,$(GIVEN),$(if $(findstring $(newline),$($(name))),$(error $(name): its value holds a line break)))
+$(foreach name,$(filter $(NUMBERS),$(GIVEN)),$(if $(call left,$(strip $($(name))),$(DIGITS)),$(call refuse,$(name),a whole number)))
+$(foreach name,$(filter $(LISTS_),$(GIVEN)),$(if $(strip $(call left,$(subst all,,$($(name))),$(comma) $(DIGITS))),$(call \
+    refuse,$(name),whole numbers)))
+$(foreach name,$(filter $(WORDS),$(GIVEN)),$(if $(strip $(call left,$($(name)),$(DIGITS) $(LETTERS) _ - . / = $(comma) +)),$(call \
+    refuse,$(name),letters$(comma) digits and _-./=)))
+one_of = $(if $(filter-out $(2),$($(1))),$(call refuse,$(1),one of $(2)))
+$(call one_of,DEVICE,cpu cuda tensorrt cann openvino)
+$(call one_of,PRECISION,f32 bf16)
+$(call one_of,SOURCE,built-in upstream)
+$(call one_of,STREAM,0 1 ray)
+$(if $(filter build build_%,$(B)),$(if $(findstring /,$(B)),$(call refuse,B,build or build_NAME)),$(call refuse,B,build or build_NAME))
+
+# of the collection's Makefile: a model's own dataset and checkpoint
+ifneq ($(NAME),)
+ifeq ($(origin DATASETS_PATH),undefined)
+DATASETS_PATH := $($(NAME)_DATASETS_PATH)
+endif
+ifeq ($(origin PTH),undefined)
+PTH := $($(NAME)_PTH)
+endif
+endif
+
+# a folder of a stranger's is not entered in place of ours
+unexport CDPATH
