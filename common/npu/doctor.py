@@ -158,7 +158,11 @@ def npu() -> Iterator[Line]:
     if not found:
         yield Line("-", "NPU", "npu-smi info names no chip", "see npu-smi info; give pth2om.sh --soc_version=")
         return
-    yield Line("ok", "NPU", f"{', '.join(found)}: --soc_version={found[0]}")
+    try:
+        yield Line("ok", "NPU", f"{', '.join(each.name for each in found)}: --soc_version={chip.soc_version(found[0])}")
+    except UserError as error:
+        said, _, advice = str(error).partition("; ")
+        yield Line("MISSING", "NPU", f"{', '.join(each.name for each in found)}: {said}", advice)
     names = (f"benchmark.{platform.machine()}", "benchmark", "msame", "ais_infer")
     tools = [name for name in names if shutil.which(name)]
     if importlib.util.find_spec("ais_bench"):
