@@ -60,6 +60,9 @@ def machine(folder: Path, *tools: str, **variables: str) -> Dict[str, str]:
     for tool in tools:
         if tool != "ais_bench":
             (folder / tool).symlink_to(ASCEND / tool)
+    own = folder / "python3"  # CANN's, which the stand-ins of its tools need: they run outside the project's .venv
+    own.write_text(f'#!/bin/bash\nexec "{sys.executable}" "$@"\n')
+    own.chmod(0o755)
     python = [str(ASCEND)] if "ais_bench" in tools else []
     path = os.pathsep.join([str(folder), str(Path(sys.executable).parent), "/usr/bin", "/bin"])
     kept = {name: value for name, value in environment().items()

@@ -203,6 +203,33 @@ def test_the_chip_is_the_machines_own(machine, chip):
     assert [flags(call)["soc_version"] for call in machine.calls("atc")] == [f"Ascend{chip}"]
 
 
+@each("UNetPlusPlus")
+@pytest.mark.parametrize("chip", ["Ascend910_9392", "Ascend950PR_9579"])
+def test_on_newer_machines_the_board_names_the_chip(machine, chip):
+    succeeded(machine.pth2om("--batch_sizes=1", STANDIN_CHIP=chip))
+    assert [flags(call)["soc_version"] for call in machine.calls("atc")] == [chip]
+
+
+@each("CGAN")
+@pytest.mark.parametrize("tool, more", [("atc", {}), ("aoe", {"STANDIN_CANN": "7.0"})])
+def test_the_compiler_runs_with_the_python_of_before(machine, tool, more, tmp_path):
+    """A stand-in of the stand-in notes which python3 it would import its packages from, and what is on its path."""
+    (tmp_path / tool).write_text('#!/bin/bash\n[[ $* == --help ]] || echo "$(command -v python3)|${PYTHONPATH-}|'
+                                 f'${{PYTHONSAFEPATH-}}" > "{tmp_path}/noted"\nexec "{ASCEND / tool}" "$@"\n')
+    (tmp_path / tool).chmod(0o755)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "python3").symlink_to(machine.tools / "bin/python3")
+    path = os.pathsep.join([str(ROOT / ".venv/bin"), str(tmp_path), str(theirs), str(machine.tools / "bin"), str(ASCEND),
+                            "/usr/bin", "/bin"])
+    script = (f'. "{machine.folder}/env.sh" && [[ $(command -v python3) == "{ROOT}/.venv/bin/python3" ]] && '
+              f'PATH="{machine.tools}/bin:$PATH" . "{ROOT}/common/npu/atc.sh" && choose_tuning yes && '
+              f'cp "{machine.tools}/CGAN_sim.onnx" "{machine.folder}" && cd "{machine.folder}" && PYTHONSAFEPATH=1 compile '
+              'CGAN_bs1 atc --framework=5 --model=CGAN_sim.onnx --output=CGAN_bs1 --soc_version=Ascend310')
+    succeeded(machine.run("bash", "-c", script, PATH=path, STANDIN_CHIP="310", PYTHONPATH=f"{ROOT}:/theirs", **more))
+    assert (tmp_path / "noted").read_text() == f"{theirs}/python3|/theirs|\n"
+
+
 @each()
 def test_another_chip_than_the_machines_can_be_given(machine):
     succeeded(machine.pth2om(*FIRST.get(machine.folder.name, ()), "--soc_version=Ascend310P3", STANDIN_CHIP="310"))

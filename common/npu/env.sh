@@ -77,7 +77,8 @@ if command -v npu-smi >/dev/null && npu-smi info >/dev/null 2>&1; then
     BENCHMARK=("$(_find "benchmark.$(uname -m)" benchmark)")
     MSAME=("$(_find msame)")
     AIS_INFER=("$(_find ais_infer)")
-    if [[ -z ${AIS_INFER[0]} ]] && python3 -c 'import importlib.util as u, sys; sys.exit(u.find_spec("ais_bench") is None)'; then
+    # another package of the name ais_bench, without these two, evaluates language models
+    if [[ -z ${AIS_INFER[0]} ]] && python3 -c 'import aclruntime, ais_bench.infer' 2>/dev/null; then
         AIS_INFER=(python3 -m ais_bench)
     fi
 fi

@@ -3,8 +3,8 @@
 # line and ends the script.
 
 no_tool() { # no_tool NAME: for a machine with an NPU that has neither the tool that the reference used nor ais_bench
-    echo "error: neither $1 nor ais_bench is on this machine; put $1 on PATH or in $model_folder, or install" \
-        "ais_bench" >&2
+    echo "error: neither $1 nor ais_bench is on this machine; put $1 on PATH or in $model_folder, or install the" \
+        "wheels aclruntime and ais_bench of Ascend's tools (pip's own ais_bench is another program)" >&2
     exit 1
 }
 
