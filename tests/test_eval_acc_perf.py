@@ -184,6 +184,18 @@ def test_the_whole_way_gives_pytorchs_accuracy_by_the_tool_that_the_machine_has(
         assert {f"nested_unet_bs{batch}.om" for batch in (1, 4, 8, 16, 32)} <= words
 
 
+@pytest.mark.parametrize("model", ["CGAN", *(pytest.param(name, marks=pytest.mark.full) for name in MODELS
+                                             if name != "CGAN")])
+def test_an_account_whose_group_can_write_runs_the_newest_ais_bench(model, project, inputs, tmp_path):
+    before = os.umask(0o002)
+    try:
+        result = evaluate(project, inputs, model,
+                          machine(tmp_path / "bin", "atc", "npu-smi", "ais_bench", STANDIN_AIS="2024"))
+    finally:
+        os.umask(before)
+    check(project, model, result, npu=True)
+
+
 @pytest.mark.full
 def test_a_machine_with_atc_and_without_an_npu_runs_on_onnxruntime(project, inputs, tmp_path):
     result = evaluate(project, inputs, "CGAN", machine(tmp_path / "bin", "atc", "benchmark.x86_64", "msame"))

@@ -11,6 +11,10 @@ _prepend() { # _prepend VARIABLE FOLDER: put FOLDER in front of a path list, unl
     esac
 }
 
+# Since 2023-09 ais_bench takes no input and no model that the group can write. Python's scripts see to it themselves; a
+# shell that somebody types in keeps its own.
+[[ $- == *i* ]] || umask go-w
+
 # The project's environment: of the collection this folder stands in, else the one that is active.
 if [[ -L "$model_folder/common" && -x "$model_folder/../.venv/bin/python" ]]; then
     _prepend PATH "$(cd "$model_folder/.." && pwd)/.venv/bin"
