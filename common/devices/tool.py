@@ -106,6 +106,8 @@ class Tool:
     name: str
     home: Path
     batch: int
+    each: int = 1
+    """Samples in a file, where the model's name tells: `_bs4` of msame, whose files are whole batches."""
     samples: List[Tuple[str, ...]]
 
     def __init__(self, command: Sequence[str]):

@@ -60,6 +60,9 @@ def list_samples(text: Optional[str], model: str, session: engine.Engine) -> Lis
         if os.path.isfile(name):
             raise UserError(f"{name}: input parameter must be folder or file ending in '.bin'")
         files.existing_folder(name, "input files")
+    bare = next((entry for entry in entries(names[0]) if not os.path.splitext(entry)[1]), None)
+    if bare is not None:
+        raise UserError(f"{names[0]}/{bare}: has no extension, and msame aborts over such a name; call it {bare}.bin")
     return [Sample(entry, tuple(f"{name.rstrip('/') or '/'}/{entry}" for name in names),
                    (os.path.splitext(entry)[0],)) for entry in entries(names[0])[:settings.limit()]]
 
