@@ -12,6 +12,10 @@ on_devices() { # on_devices IDS: set SPLIT, which a tool's line begins with, and
     SPLIT=() DUMP=dumpOutput_device0
     [[ -n $1 ]] || return 0
     [[ $1 =~ ^[0-9]+(,[0-9]+)*$ ]] || { echo "error: --devices: expected ids such as 0,1,2,3, found $1" >&2; exit 2; }
+    python3 -c 'import common.devices' 2>/dev/null || {
+        echo "error: --devices: this folder has no common/devices; the collection that it comes from has it" >&2
+        exit 1
+    }
     SPLIT=(python3 -m common.devices --model . "$1" --) DUMP=dumpOutput_devices
 }
 
