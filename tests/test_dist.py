@@ -128,7 +128,8 @@ def test_an_empty_destination_is_taken_and_a_missing_one_is_an_error(tmp_path, r
 def test_a_folder_that_lacks_what_modelzoo_asks_for_is_an_error(tmp_path, run):
     shutil.copytree(ROOT / "EDSR", tmp_path / "m", ignore=shutil.ignore_patterns("build*", "common"))
     (tmp_path / "m/modelzoo_level.txt").unlink()
-    one_line_error(run("-m", "common.dev.dist", "--full", tmp_path / "out", cwd=tmp_path / "m"), "modelzoo_level.txt missing")
+    one_line_error(run("-m", "common.dev.dist", "--full", tmp_path / "out", cwd=tmp_path / "m"),
+                   "modelzoo_level.txt missing")
     assert not (tmp_path / "out").exists()
 
 
@@ -167,7 +168,8 @@ def test_modelzoos_self_test_passes_in_a_copy_where_the_project_is_not_installed
 LEAN = ["--holder", "Some One"]
 
 
-@pytest.mark.parametrize("model", [*(pytest.param(name, marks=pytest.mark.full) for name in MODELS if name != "CGAN"), "CGAN"])
+@pytest.mark.parametrize("model", [pytest.param(name, marks=[] if name == "CGAN" else pytest.mark.full)
+                                   for name in MODELS])
 def test_modelzoos_self_test_passes_in_a_lean_copy_with_its_own_packages_alone(model, bare, tmp_path):
     """Packages outside its requirements.txt (and what those need) cannot be imported there."""
     copied = make_dist(model, tmp_path / "a copy", *LEAN)
@@ -185,8 +187,9 @@ def test_modelzoos_self_test_passes_in_a_lean_copy_with_its_own_packages_alone(m
 def test_a_lean_copy_has_what_the_model_reaches_and_nothing_of_the_project_itself(model, tmp_path):
     copied = make_dist(model, tmp_path / model, *LEAN)
     names = {str(path.relative_to(copied)) for path in copied.rglob("*") if path.is_file()}
-    assert not {name for name in names if re.match(r"common/(publish|dev|make|devices)/|Makefile|demo\.|train_|.*_gallery", name)}
-    assert {"README.md", "LICENSE", "facts.json", "results.json", "test/pth2om.sh", "public_address_statement.md"} <= names
+    stays = re.compile(r"common/(publish|dev|make|devices)/|Makefile|demo\.|train_|.*_gallery")
+    assert not {name for name in names if stays.match(name)}
+    assert {"README.md", "LICENSE", "facts.json", "results.json", "test/pth2om.sh"} <= names
     for path in copied.rglob("*.py"):
         assert path.read_text().lstrip("#!/usrbinenvpython3 \n").startswith("Copyright 2026 Some One"), path
     pins = (copied / "requirements.txt").read_text().split()

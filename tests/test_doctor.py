@@ -154,8 +154,8 @@ def test_atcs_own_python_is_held_to_canns_list_and_not_the_projects(copy, run, t
     (tmp_path / "cann").mkdir()
     right = python_with(tmp_path / "right", numpy="__version__ = '1.24.0'", **CANN_LIST)
     result = run("-m", "common.npu.doctor", cwd=copy, PATH=right, ASCEND_HOME_PATH=str(tmp_path / "cann"))
-    assert lines(result, "atc's Python") == [f"ok       atc's Python  {tmp_path}/right/bin/python3: numpy 1.24.0 and the "
-                                             "rest of CANN's list"], result.stdout
+    assert lines(result, "atc's Python") == [
+        f"ok       atc's Python  {tmp_path}/right/bin/python3: numpy 1.24.0 and the rest of CANN's list"], result.stdout
     assert result.returncode == 0
     newer = python_with(tmp_path / "newer", numpy="__version__ = '2.1.0'", scipy="")
     result = run("-m", "common.npu.doctor", cwd=copy, PATH=newer, ASCEND_HOME_PATH=str(tmp_path / "cann"))

@@ -145,7 +145,8 @@ def test_an_address_without_a_purpose_is_an_error(made, tmp_path):
 
 
 def test_imports_inside_functions_and_named_modules_are_reached_and_text_is_not():
-    found = reach.imports("import os\nfrom common.base import files\n\ndef f():\n    from common.judge.verdicts import x\n"
+    found = reach.imports("import os\nfrom common.base import files\n\ndef f():\n"
+                          "    from common.judge.verdicts import x\n"
                           "    importlib.import_module('common.engines.other')\n'python3 -m common.dev.bench'\n")
     assert {"common.base.files", "common.judge.verdicts", "common.engines.other"} <= found
     assert not any("bench" in module for module in found)

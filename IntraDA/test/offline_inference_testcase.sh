@@ -10,7 +10,7 @@ draw() {
     python3 -m common.data.demo streets build_testcase/demo --count 1
 }
 # shellcheck disable=SC2034
-seeded=(blocks=1,1,1,1 widths=4,4,4,4,4)
+seeded=("blocks=1,1,1,1" "widths=4,4,4,4,4")
 common=$model_folder/common
 [[ -d $common ]] || common=$(python3 -c 'import common; print(common.__path__[0])')
 # shellcheck source=common/npu/testcase.sh

@@ -10,7 +10,7 @@ draw() {
     python3 -m common.data.demo nuclei build_testcase/demo --count 3
 }
 # shellcheck disable=SC2034
-seeded=(filters=4,8,8,8,8)
+seeded=("filters=4,8,8,8,8")
 common=$model_folder/common
 [[ -d $common ]] || common=$(python3 -c 'import common; print(common.__path__[0])')
 # shellcheck source=common/npu/testcase.sh

@@ -34,8 +34,8 @@ See the License for the specific language governing permissions and
 limitations under the License."""
 SOURCES = (".py", ".sh", ".mk")
 KINDS = {*SOURCES, ".diff", ".cfg", ".npz", ".md", ".css", ".js", ".html"}
-NAMES = {"facts.json", "fingerprint.json", "results.json", "demo.pth", "demo.json", "LICENSE", "LICENSE.upstream", "Makefile",
-         "requirements.txt", "modelzoo_level.txt", "val_ids.txt"}
+NAMES = {"facts.json", "fingerprint.json", "results.json", "demo.pth", "demo.json", "LICENSE",
+         "LICENSE.upstream", "Makefile", "requirements.txt", "modelzoo_level.txt", "val_ids.txt"}
 REQUIRED = ("facts.json", "LICENSE", "Makefile", "README.md", "requirements.txt", "modelzoo_level.txt", "env.sh",
             "test/offline_inference_testcase.sh", "test/pth2om.sh")
 LEFT_OUT = {"setup.mk", "setup.sh"}
@@ -156,8 +156,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     folder, target = Path(args.model).resolve(), Path(args.dest).resolve()
     paths = write(folder, target, args.full, args.holder.strip() or HOLDER)
     size = sum((target / name).stat().st_size for name in paths if not name.startswith("LICENSE"))
-    print(f"{target}: {facts.load(folder).name}, {len(paths)} files, {files.size(size)}, needs nothing outside itself but the packages of "
-          "requirements.txt")
+    print(f"{target}: {facts.load(folder).name}, {len(paths)} files, {files.size(size)} without licences, needs "
+          "nothing outside itself but the packages of requirements.txt")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from common.dev import readme as tables
 RULES = files.read_json(Path(__file__).with_name("modelzoo.json"))
 ADDRESSES = "public_address_statement.md"
 ADDRESS = re.compile(r"https?://[^\s\"'<>`)\]}|\\，。；（）]+")
+STAYS = re.compile(r"\bmake\b|demo\.pth|build/|_gallery|train_\w+\.py|--devices")
 TEXTS = {".py", ".sh", ".md", ".json", ".txt", ".cfg", ".diff", ".upstream", ""}
 
 
@@ -72,8 +73,8 @@ def addresses(folder: Path) -> str:
     for name, number, address in found_addresses(folder):
         what = purpose(address)
         if what is None:
-            raise UserError(f"{folder / name}:{number}: {address} has no purpose; add it to common/dev/modelzoo.json, or "
-                            "leave the address out")
+            raise UserError(f"{folder / name}:{number}: {address} has no purpose; add it to "
+                            "common/dev/modelzoo.json, or leave the address out")
         if what == "许可证" and not name.startswith("LICENSE"):
             licence += 1
             continue
@@ -94,7 +95,7 @@ def parts(text: str) -> Dict[str, str]:
 
 
 def blocks(text: str) -> List[str]:
-    """A section's paragraphs, code blocks and tables; what speaks of make or of files that do not go along is left out."""
+    """A section's paragraphs, code blocks and tables, without what speaks of make or of files that stay behind."""
     cut = re.split(r"\n\n+", re.sub(r"<!--.*?-->\n?", "", text).strip())
     whole: List[str] = []
     for piece in cut:
@@ -102,7 +103,7 @@ def blocks(text: str) -> List[str]:
             whole[-1] += "\n\n" + piece
         elif piece:
             whole.append(piece)
-    return [piece for piece in whole if not re.search(r"\bmake\b|demo\.pth|build/|_gallery|train_\w+\.py|--devices", piece)]
+    return [piece for piece in whole if not STAYS.search(piece)]
 
 
 def explained(pieces: Sequence[str]) -> List[str]:
@@ -145,8 +146,9 @@ def chip_rows(model: facts.Facts) -> List[Tuple[str, str, str, str, str]]:
         chip = entry.device + (f"（{product}）" if product else "")
         speed = entry.quantity == "throughput"
         value = f"{entry.value:.6g} {entry.unit}"
-        rows.append((chip, str(entry.batch or "-"), "-" if speed else model.extra.get("zh", {}).get(
-            entry.definition, entry.definition), "-" if speed else f"{entry.quantity} {value}", value if speed else "-"))
+        data = model.extra.get("zh", {}).get(entry.definition, entry.definition)
+        rows.append((chip, str(entry.batch or "-"), *(("-", "-", value) if speed else (
+            data, f"{entry.quantity} {value}", "-"))))
     return rows
 
 
@@ -194,7 +196,8 @@ def readme(folder: Path) -> str:
         f"权重文件为 `{weights['file']}`" + (f"（{'，'.join(known)}）" if known else "") + "，出处见上游的 README。", "",
         "### 准备数据集", "", *_join(take("准备数据集", "数据集预处理", "预处理")), "",
         "### 模型推理", "", "1. 模型转换", "", *_join(take("PTH 转 ONNX", "ONNX 转 OM")), "",
-        "2. 推理", "", "安装 ais_bench 后执行：", "", *_join(explained(["```\n" + "\n".join(lines) + "\n```"] if lines else [])), "",
+        "2. 推理", "", "安装 ais_bench 后执行：", "", 
+        *_join(explained(["```\n" + "\n".join(lines) + "\n```"] if lines else [])), "",
         "参考实现所用的工具，以及没有 NPU 时的代替命令：", "", *_join(take("离线推理")), "",
         "3. 精度验证", "", *_join(take("精度统计", "生成图片与识别率", "生成图片", "与 PyTorch 比对")), "",
         "4. 性能验证", "", *_join(take("NPU 性能")), "", "一键执行：", "", "```", *_one_line(folder), "```", "",

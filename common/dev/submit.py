@@ -70,7 +70,8 @@ def check_sizes(folder: Path) -> Found:
         if size > RULES["largest_file_bytes"]:
             yield path, f"has {files.size(size)}, at most {files.size(RULES['largest_file_bytes'])} are taken"
     if sum(sizes.values()) > RULES["largest_folder_bytes"]:
-        yield ".", f"has {files.size(sum(sizes.values()))}, at most {files.size(RULES['largest_folder_bytes'])} are taken"
+        most = files.size(RULES["largest_folder_bytes"])
+        yield ".", f"has {files.size(sum(sizes.values()))}, at most {most} are taken"
 
 
 def check_headers(folder: Path) -> Found:
@@ -122,12 +123,14 @@ def check_level(folder: Path) -> Found:
         yield "modelzoo_level.txt", f"cannot be held to results: {error}"
         return
     if told.split() != proved.split():
-        yield "modelzoo_level.txt", f"says {' '.join(told.split()) or 'nothing'}, results.json proves {' '.join(proved.split())}"
+        said = " ".join(told.split()) or "nothing"
+        yield "modelzoo_level.txt", f"says {said}, results.json proves {' '.join(proved.split())}"
 
 
 def check_pins(folder: Path) -> Found:
     for number, line in enumerate(text_of(folder, "requirements.txt").splitlines(), 1):
-        if line.split("#")[0].strip() and not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][\w.+!]*", line.split("#")[0].strip()):
+        package = line.split("#")[0].strip()
+        if package and not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][\w.+!]*", package):
             yield f"requirements.txt:{number}", f"{line.strip()} is not pinned with =="
 
 
@@ -222,7 +225,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(prog="python3 -m common.dev.submit", description=__doc__.splitlines()[0],
                                      epilog="Exit status 1 while a finding stands.")
     parser.add_argument("folder", help="the folder to review")
-    parser.add_argument("--output", metavar="DIR", help="also write row.md and pull_request.md there, where all is well")
+    parser.add_argument("--output", metavar="DIR", help="where all is well, also write row.md and pull_request.md there")
     args = parser.parse_args(argv)
     folder = files.existing_folder(args.folder, "a model for ModelZoo").resolve()
     found = review(folder)

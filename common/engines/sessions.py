@@ -33,8 +33,8 @@ def _openvino() -> Any:
     try:
         return importlib.import_module("common.engines.openvino_session")
     except ModuleNotFoundError as error:
-        raise UserError("DEVICE=openvino: this folder has no common/engines/openvino_session.py; the collection that it "
-                        "comes from has it; leave DEVICE out") from error
+        raise UserError("DEVICE=openvino: this folder has no common/engines/openvino_session.py, the collection that"
+                        " it comes from does; leave DEVICE out") from error
 
 
 def check(name: str) -> None:

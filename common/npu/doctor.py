@@ -167,8 +167,10 @@ def atc_python() -> Line:
     advice = "atc's compiler imports them; in that Python: python3 -m pip install " + " ".join(
         "'numpy<2'" if name == "numpy" else name for name in CANN_PACKAGES)
     if not python:
-        return Line("MISSING", "atc's Python", "no python3 on PATH outside .venv", "install the one that CANN is made for")
-    code = ("import importlib, json, sys\nlost = []\nfor name in sys.argv[1:]:\n try:\n  importlib.import_module(name)\n"
+        return Line("MISSING", "atc's Python", "no python3 on PATH outside .venv",
+                    "install the one that CANN is made for")
+    code = ("import importlib, json, sys\nlost = []\nfor name in sys.argv[1:]:\n"
+            " try: importlib.import_module(name)\n"
             " except Exception: lost.append(name)\n"
             "print(json.dumps([lost, getattr(sys.modules.get('numpy'), '__version__', '')]))")
     done = subprocess.run([*outside, python, "-c", code, *CANN_PACKAGES.values()], stdout=subprocess.PIPE,
@@ -185,7 +187,7 @@ def atc_python() -> Line:
 
 
 def cannot_import(python: str, modules: Sequence[str]) -> str:
-    """Why a Python cannot import these modules, a line; empty where it can. In a process: a broken library may end it."""
+    """Why a Python cannot import these modules, a line; empty where it can. A broken library may end that process."""
     done = subprocess.run([python, "-c", f"import {', '.join(modules)}"], stdout=subprocess.DEVNULL,
                           stderr=subprocess.PIPE, text=True)
     return (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1] if done.returncode else ""

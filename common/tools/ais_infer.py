@@ -181,7 +181,7 @@ def name_outputs(inputs: Sequence[Tuple[str, ...]], folder: Optional[str], old: 
 
 
 def summarise(work: offline.Run, old: bool, factor: int) -> Dict[str, Any]:
-    """The figures of the summary JSON. Old: one mean of the loop per batch; new: every run. factor: the rate's batch."""
+    """The figures of the summary JSON; factor: the rate's batch. Old: one mean of the loop per batch; new: every run."""
     batches = work.batches()
     means = [sum(batch["compute_ms"]) / len(batch["compute_ms"]) for batch in batches]
     compute = means if old else work.compute_list()
@@ -210,7 +210,8 @@ def summary_lines(summary: Dict[str, Any], batch: int, old: bool, everything: bo
 def write_summary(work: offline.Run, summary: Dict[str, Any], folder: str, old: bool,
                   argv: Optional[Sequence[str]]) -> None:
     """The tool's JSON, on one line, and then the record, which marks completion."""
-    listed = {str(number): {"infiles": list(sample.inputs) or [PURE] * len(work.session.inputs), "outfiles": list(sample.outputs)}
+    pure = [PURE] * len(work.session.inputs)
+    listed = {str(number): {"infiles": list(sample.inputs) or pure, "outfiles": list(sample.outputs)}
               for number, sample in enumerate(work.samples)}
     path = os.path.join(folder, "sumary.json") if old else f"{folder.rstrip('/')}_summary.json"
     args = sys.argv if argv is None else ["ais_infer.py", *argv]

@@ -86,7 +86,8 @@ def read(path: files.PathLike, batch: Optional[int] = None) -> Performance:
 def read_benchmark(source: str, lines: Sequence[str]) -> Performance:
     """benchmark's five lines, newer tags ([infer], [post]) or older ([inference], [postprocess]).
 
-    The tool of 2020 spelled latency `lantency` and had no [preprocess] line. samples/s is the interface rate; the mean per batch follows from it where the file's name tells the batch.
+    The tool of 2020 spelled latency `lantency` and had no [preprocess] line. samples/s is the interface rate; the mean
+    per batch follows from it where the file's name tells the batch.
     """
     names = {"inference": "infer", "postprocess": "post"}
     details: Dict[str, float] = {}

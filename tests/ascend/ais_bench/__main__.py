@@ -80,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
         made.add_argument("--output_dirname")
     if GENERATION >= "2022-11":
         made.add_argument("--warmup_count", type=at_least(0), default=1)
-        made.add_argument("--display_all_summary", type=lambda text: text.lower() in ("1", "true", "yes"), default=False)
+        made.add_argument("--display_all_summary", type=lambda text: text.lower() in ("1", "true"), default=False)
         made.add_argument("--run_mode", default="array", choices=["array", "files", "tensor", "full"])
         made.add_argument("--output_batchsize_axis", type=at_least(0), default=0)
     return made
