@@ -408,6 +408,18 @@ def test_each_generation_of_the_real_ais_infer_is_merged_under_the_samples_names
     assert read.batch == 2 and read.devices == 2
 
 
+def test_a_file_of_the_real_msame_counts_as_many_samples_as_its_models_name_says(compiled):
+    (compiled / "m.om").rename(compiled / "m_bs2.om")
+    onnx_models.samples(compiled / "whole", 4, shape=(2, 3, 4))
+    (compiled / "out").mkdir()
+    good(npu(compiled, "msame --model m_bs2.om --input whole --output out", "0,1"))
+    found = json.loads(next((compiled / "out").glob("*_devices.json")).read_text())
+    assert (found["batch"], found["sample_count"]) == (2, 8)
+    for one in found["devices"]:
+        assert one["sample_count"] == 4 and one["samples_per_s"] == pytest.approx(2000 / one["compute_ms"]["mean"])
+    assert found["samples_per_s"] == pytest.approx(sum(one["samples_per_s"] for one in found["devices"]))
+
+
 @pytest.mark.parametrize("mode", ["private", "of the group", "a link", "on another disk"])
 def test_the_newest_ais_bench_takes_the_parts_whatever_the_datasets_modes_are(mode, compiled, monkeypatch):
     """It refuses links and what the group can write; the parts are the files themselves where they can be."""
