@@ -157,6 +157,8 @@ def test_the_readme_has_every_command_of_ais_bench_and_no_make(model, made):
     text = (made(model) / "README.md").read_text()
     shell = "\n".join(re.findall(r"```[a-z]*\n(.*?)```", text, re.DOTALL))
     lines = [line for line in shell.splitlines() if line.startswith("python3 -m ais_bench --model ")]
-    assert lines and not any("$" in line for line in lines) and not re.search(r"\bmake\b", shell)
+    form = r"python3 -m ais_bench --model [\w.]+\.om( --\w+ [\w./]+)+"
+    assert lines and all(re.fullmatch(form, line) for line in lines), lines
+    assert not re.search(r"\bmake\b", shell)
     upstream = json.loads((ROOT / model / "facts.json").read_text())["upstream"]
     assert f"git reset --hard {upstream['commit']}" in shell and f"`{upstream['diffs'][0]}`" in text

@@ -86,8 +86,8 @@ def lean(folder: Path) -> Dict[str, Path]:
     Left out, because only make and the project itself use them: pages, demo weights, training, benches, Ray.
     """
     start = [*LEAN, *(f"test/{path.name}" for path in sorted((folder / "test").glob("*.sh"))),
-             *facts.load(folder).upstream["diffs"], *modelzoo.programs(modelzoo.readme(folder))]
-    chosen = reach.reached(folder, start, TABLES)
+             *facts.load(folder).upstream["diffs"]]
+    chosen = reach.reached(folder, start, TABLES, modelzoo.readme(folder))
     missing = [name for name in (*LEAN[:1], "env.sh", "test/offline_inference_testcase.sh", "test/pth2om.sh")
                if name not in chosen]
     if missing:

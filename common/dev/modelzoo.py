@@ -127,9 +127,9 @@ def ais_bench(folder: Path, model: facts.Facts) -> List[str]:
         match = re.search(r'"\$\{AIS_INFER\[@\]\}" (--model .*)', line)
         if match:
             words = re.sub(r"\s+", " ", match[1].split(";")[0].split(" >")[0]).replace("$MODEL_SUFFIX", "om")
-            words = re.sub(r'--model "?[^" ]*\$[^" ]*"?', f"--model {om}", words, count=1)
+            words = re.sub(r"--model (?=[^-]*\$)[^-]*? (?=--)", f"--model {om} ", words, count=1)
             size = re.search(r"_bs(\d+)\.om", om)
-            words = re.sub(r'"?\$\{?(?:batch|batch_size)\}?"?', size[1] if size else "1", words)
+            words = re.sub(r'"?\$\{?(?:batch_size|batch)\b\}?"?', size[1] if size else "1", words)
             words = re.sub(r'"?\$\{?loop\}?"?', "100", words).replace('"', "")
             if "$" not in words and words not in lines:
                 lines.append(words)
@@ -166,7 +166,11 @@ def readme(folder: Path) -> str:
     licence = upstream.get("licence", {}).get("name", "")
 
     def take(*names: str) -> List[str]:
-        return explained([piece for one in names if one in section for piece in blocks(section[one])])
+        pieces = [piece for one in names if one in section for piece in [f"**{one}**", *blocks(section[one])]]
+        return explained([re.sub(r" ?([1-9]\.[1-9]) 节", lambda found: f"「{numbers.get(found[1], found[1])}」", piece)
+                          for piece in pieces])
+    numbers = {number: RULES["chapters"][-1] if title.endswith("对比结果") else title for number, title in
+               re.findall(r"^### ([1-9]\.[1-9]) (.+)$", text, re.MULTILINE)}
     tensors = [tables.table(("数据", "名称", "数据类型", "大小", "说明"), [
         (kind, tensor.name, tensor.dtype, " x ".join(map(str, tensor.shape)), tensor.meaning) for kind, each in
         (("输入", model.inputs), ("输出", model.outputs)) for tensor in each])]

@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Set, Tuple
 
 SHARED = Path(__file__).resolve().parents[1]
-OPTIONAL = {"common.devices", "common.engines.openvino_session"}
-"""What one NPU, or ONNX Runtime in its place, does without: several devices, and OpenVINO.
+OPTIONAL = {"common.devices", "common.engines.openvino_session", "common.convert.upstream"}
+"""What one NPU, or ONNX Runtime in its place, does without: several devices, OpenVINO, the upstream's code.
 
 Where they are named it is in a branch of its own, which says so where the module is not there.
 """
+
+
+STAND_INS = re.compile(r"^([A-Z_]+)=\(python3 -m (common\.tools\.\w+)\)$", re.MULTILINE)
+"""How env.sh names what stands in for a tool."""
 
 
 def imports(text: str) -> Set[str]:
@@ -53,24 +57,30 @@ def files_of(module: str) -> Iterator[Tuple[str, Path]]:
         yield f"{'/'.join(parts)}/__main__.py", place / "__main__.py"
 
 
-def reached(folder: Path, start: Iterable[str], kinds: Iterable[str]) -> Dict[str, Path]:
+def reached(folder: Path, start: Iterable[str], kinds: Iterable[str], text: str = "") -> Dict[str, Path]:
     """The files that a folder needs to run what `start` (paths in it) names: place in a copy, place here.
 
-    kinds: endings of files that go along where code names them in a string: tables, patches, configurations.
+    kinds: endings of files that go along where code names them in a string: tables, patches, configurations. text: a
+    README, whose commands are to run too.
     """
     found: Dict[str, Path] = {}
-    todo: List[Tuple[str, Path]] = [(name, folder / name) for name in start]
+    modules, programs = commands(text)
+    todo: List[Tuple[str, Path]] = [(name, folder / name) for name in (*start, *sorted(programs))]
+    todo += [one for module in sorted(modules) for one in files_of(module)]
     while todo:
         name, path = todo.pop()
         if name in found or not path.is_file():
             continue
         found[name] = path
         text = path.read_text(encoding="utf-8", errors="replace") if path.suffix in (".py", ".sh") else ""
-        modules: Set[str] = set()
+        modules = set()
         if path.suffix == ".py":
             modules = imports(text)
         elif path.suffix == ".sh":
             modules, programs = commands(text)
+            for variable, module in STAND_INS.findall(text):  # the tools' stand-ins, of which a model uses one or two
+                if not any(f"${{{variable}[" in one.read_text(encoding="utf-8") for one in (folder / "test").glob("*.sh")):
+                    modules.discard(module)
             todo += [(program, folder / program) for program in programs]
             todo += [(f"{place}/{one}", base / one) for one in re.findall(r"([\w-]+\.sh)\b", text)
                      for place, base in (("test", folder / "test"), ("common/npu", SHARED / "npu")) if place in name
