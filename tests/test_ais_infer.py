@@ -402,3 +402,10 @@ def test_folders_of_different_counts_are_an_error():
     onnx_models.samples("b", 1, shape=(2,))
     with pytest.raises(UserError, match="a: 2, b: 1 files"):
         run("--input", "a,b", *INTO)
+
+
+def test_several_devices_are_sent_to_what_runs_them(capsys):
+    onnx_models.affine("m.onnx")
+    with pytest.raises(SystemExit):
+        run("--device", "0,1")
+    assert "python3 -m common.devices 0,1 -- " in capsys.readouterr().err

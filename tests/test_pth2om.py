@@ -422,6 +422,23 @@ def test_make_om_makes_the_files_once_and_anew_for_another_chip(machine, tmp_pat
         assert result.returncode == 2 and machine.om() == ["nested_unet_bs4.om"], mode
 
 
+@each("UNetPlusPlus")
+def test_make_om_runs_atc_with_the_python_of_before_and_the_export_with_the_projects(machine, tmp_path):
+    for name, text in (("atc", f'echo "$(command -v python3)|${{PYTHONPATH-}}" > "{tmp_path}/noted"\n'
+                               f'exec "{ASCEND}/atc" "$@"\n'),
+                       ("python3", f'exec "{machine.tools}/bin/python3" "$@"\n')):
+        (tmp_path / name).write_text(f"#!/bin/bash\n{text}")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "w.pth").write_bytes(b"")
+    path = os.pathsep.join([str(ROOT / ".venv/bin"), str(tmp_path), str(ASCEND), "/usr/bin", "/bin"])
+    files = ["-f", "Makefile"]
+    if "outside.mk" not in (ROOT / "common/make/model.mk").read_text():
+        files += ["-f", str(ROOT / "common/make/outside.mk")]
+    succeeded(machine.run("make", "-C", str(machine.folder), *files, f"PYTHON={machine.tools}/bin/python3", "om",
+                          f"PTH={tmp_path}/w.pth", "BATCHES=1", PATH=path, STANDIN_CHIP="310", PYTHONPATH="/theirs"))
+    assert (tmp_path / "noted").read_text() == f"{tmp_path}/python3|/theirs\n"
+
+
 @each("EDSR")
 def test_make_om_takes_the_size_from_the_data_and_finds_the_switch_file(machine, tmp_path):
     from PIL import Image

@@ -27,6 +27,14 @@ SINCE_2022_09 = ("--output_dirname", "--warmup_count", "--display_all_summary", 
 PURE = "pure_infer_data"
 
 
+def device(text: str) -> int:
+    """An argparse type: one device's id; the tool takes several since 2023, which common.devices does here."""
+    if "," in text:
+        raise argparse.ArgumentTypeError(f"{text}: several devices: python3 -m common.devices {text} -- and this line "
+                                         "without --device")
+    return offline.whole(0, 255)(text)
+
+
 def natural_key(path: str) -> List[Any]:
     """Sorts `a2` before `A10`: lower case, runs of digits as numbers."""
     return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", path.lower())]
@@ -235,7 +243,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
                         help="what the rate is multiplied by, and the samples per run where the model leaves that free "
                         "(the model's batch, 1 where that is free)")
     parser.add_argument("--dymBatch", type=offline.whole(1, 2048), metavar="N", help="as --batchsize")
-    parser.add_argument("--device", "--device_id", "-d", type=offline.whole(0, 255), default=0, metavar="N",
+    parser.add_argument("--device", "--device_id", "-d", type=device, default=0, metavar="N",
                         help="which device (0)")
     parser.add_argument("--debug", type=offline.boolean, nargs="?", const=True, default=False,
                         help="changes nothing here")
