@@ -134,6 +134,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
         if args.accuracy:
             verdicts.write_accuracy(args.accuracy, model, mean, {row["file"]: row["psnr"] for row in rows}, baseline)
         print(f"PSNR over {len(rows)} images: {mean:.4f} dB{beside}")
+        print(f"accuracy: {mean:.4f}")  # the reference's name for it, for who greps it
 
     return evaluation.Evaluation(
         stems, lambda stem: min(results[stem].items())[1], lambda path: read_output(path, args.scale), one, finish,

@@ -170,6 +170,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
         print("\n".join(table(result["classes"])))
         print(f"mIoU over {len(rows)} images: {result['mIoU_percent']:.3f} % "
               f"(pixels of the right class: {result['pixel_accuracy_percent']:.3f} %)")
+        print(f"mIoU: {result['mIoU_percent']:.3f}")  # the reference's name for it, for who greps it
 
     return evaluation.Evaluation(taken, lambda stem: found[stem], lambda path: dataset.read_bin(path, shape), one,
                                  finish, output=-1, shape=shape, needs=lambda stem: [labels[stem]],

@@ -11,6 +11,7 @@ from onnx import TensorProto
 
 import onnx_models
 from common.base.errors import UserError
+from common.data import result_files
 from common.tools import ais_infer
 from conftest import one_line_error
 
@@ -80,13 +81,19 @@ def test_the_new_summary_has_the_tools_keys_in_their_order_and_is_beside_the_fol
     assert not list(Path("res/d").glob("*.json"))
 
 
+def run_old(*arguments):
+    """A run of the generation of 2022-07, whose folders have no name of one's own. Gives its folder."""
+    run(*arguments, "--output", "./res", "--layout", "old")
+    return result_files.newest("res")
+
+
 def test_the_old_layout_has_its_summary_inside_and_numbered_names():
     arrays = dataset(12)
     Path("res").mkdir()
-    run("--input", "bins", *INTO, "--batchsize", 4, "--layout", "old", "--loop", 3)
-    assert sorted(os.listdir("res/d")) == sorted(
+    folder = run_old("--input", "bins", "--batchsize", 4, "--loop", 3)
+    assert sorted(os.listdir(folder)) == sorted(
         ["sumary.json", *[f"input{n}_output_{k}.bin" for n in range(12) for k in range(2)]])
-    found = summary("res/d/sumary.json")
+    found = summary(folder / "sumary.json")
     assert list(found) == ["filesinfo", "args", "NPU_compute_time", "H2D_latency", "D2H_latency", "throughput"]
     assert list(found["NPU_compute_time"]) == STATISTICS
     stems = [Path(entry["infiles"][0]).stem for entry in found["filesinfo"].values()]
@@ -98,15 +105,33 @@ def test_the_old_layout_has_its_summary_inside_and_numbered_names():
 def test_the_old_layout_has_one_number_per_batch_the_mean_of_its_loop():
     dataset(1)
     Path("res").mkdir()
-    run("--input", "bins", *INTO, "--layout", "old", "--loop", 20)
-    compute = summary("res/d/sumary.json")["NPU_compute_time"]
+    compute = summary(run_old("--input", "bins", "--loop", 20) / "sumary.json")["NPU_compute_time"]
     assert compute["min"] == compute["max"] == compute["mean"]
 
 
 def test_the_old_layout_needs_its_output_folder_to_exist():
     dataset(1)
     with pytest.raises(UserError, match="./res: does not exist, and this generation makes one level only"):
-        run("--input", "bins", *INTO, "--layout", "old")
+        run_old("--input", "bins")
+
+
+@pytest.mark.parametrize("files, kept", [(7, 4), (11, 8), (8, 8)])
+def test_the_old_layout_drops_a_batch_that_is_not_full_and_multiplies_by_the_batch_that_is_given(files, kept):
+    dataset(files, batch=4)
+    Path("res").mkdir()
+    found = summary(run_old("--input", "bins") / "sumary.json")
+    assert len(found["filesinfo"]) == kept
+    assert found["throughput"] == pytest.approx(1000 / found["NPU_compute_time"]["mean"])
+
+
+def test_the_old_layout_refuses_what_does_not_fill_a_batch_and_flags_that_came_later():
+    dataset(3, batch=4)
+    Path("res").mkdir()
+    with pytest.raises(UserError, match="3 files do not fill a batch of 4"):
+        run_old("--input", "bins")
+    for flags in (["--output_dirname", "d"], ["--warmup_count", 2], ["--run_mode", "array"]):
+        with pytest.raises(SystemExit):
+            run_old("--input", "bins", *flags)
 
 
 @pytest.mark.parametrize("layout, formula", [
@@ -115,14 +140,15 @@ def test_the_old_layout_needs_its_output_folder_to_exist():
 def test_the_printed_block_is_the_generations_own(capsys, layout, formula):
     dataset(2)
     Path("res").mkdir()
-    run("--input", "bins", *INTO, "--layout", layout)
+    (run_old if layout == "old" else lambda *words: run(*words, *INTO))("--input", "bins")
     lines = capsys.readouterr().out.splitlines()
     figure = r"min = \S+, max = \S+, mean = \S+, median = \S+, percentile\(99%\) = \S+"
     expected = [r"\[INFO\] onnxruntime stands in for ais_infer: ONNX Runtime .*, CPUExecutionProvider, 1 thread",
                 r"\[INFO\] acl init success", r"\[INFO\] open device 0 success", r"\[INFO\] load model m.onnx success",
-                r"\[INFO\] create model description success", r"\[INFO\] try get model batchsize:1",
-                r"\[INFO\] output path:\./res/d", r"\[INFO\] get filesperbatch files0 size:48 .*",
-                r"\[INFO\] warm up 1 done", r"\[INFO\] -----------------Performance Summary------------------",
+                r"\[INFO\] create model description success",
+                *([r"\[INFO\] try get model batchsize:1"] if layout == "new" else []),
+                r"\[INFO\] output path:\./res/(d|[\d_-]{19})", r"\[INFO\] get filesperbatch files0 size:48 .*",
+                *([r"\[INFO\] warm up 1 done"] if layout == "new" else []), r"\[INFO\] -----------------Performance Summary------------------",
                 *([r"\[INFO\] H2D_latency \(ms\): " + figure] if layout == "old" else []),
                 r"\[INFO\] NPU_compute_time \(ms\): " + figure,
                 *([r"\[INFO\] D2H_latency \(ms\): " + figure] if layout == "old" else []),
@@ -269,8 +295,9 @@ def test_the_batch_is_the_models_own_where_that_is_fixed(capsys):
     run("--input", "bins", *INTO)
     assert "[INFO] try get model batchsize:4" in capsys.readouterr().out
     assert summary()["NPU_compute_time"]["count"] == 1
-    with pytest.raises(UserError, match="its batch is fixed at 4, 2 was asked for"):
-        run("--input", "bins", *INTO, "--batchsize", 2)
+    run("--input", "bins", *INTO, "--batchsize", 2)  # which only scales the rate, as with the tool
+    assert summary()["throughput"] == pytest.approx(2000 / summary()["NPU_compute_time"]["mean"])
+    assert record()["batch"] == 4 and record()["samples_per_s"] == pytest.approx(2 * summary()["throughput"])
 
 
 def test_the_record_says_onnxruntime_and_is_beside_the_folder():
@@ -375,3 +402,10 @@ def test_folders_of_different_counts_are_an_error():
     onnx_models.samples("b", 1, shape=(2,))
     with pytest.raises(UserError, match="a: 2, b: 1 files"):
         run("--input", "a,b", *INTO)
+
+
+def test_several_devices_are_sent_to_what_runs_them(capsys):
+    onnx_models.affine("m.onnx")
+    with pytest.raises(SystemExit):
+        run("--device", "0,1")
+    assert "python3 -m common.devices 0,1 -- " in capsys.readouterr().err

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.npu import chip
-from conftest import ROOT, environment, one_line_error
+from conftest import ROOT, environment, one_line_error, shared
 
 TABLES = {
     "Ascend310P3": """\
@@ -51,8 +51,37 @@ def test_the_chip_is_read_off_real_tables(expected, run, tmp_path):
 
 
 def test_several_cards_are_listed_and_a_full_name_keeps_its_one_prefix():
-    assert chip.chips(TABLES["Ascend310"] + TABLES["Ascend310P3"]) == ["Ascend310", "Ascend310P3"]
-    assert chip.chips("| 0       Ascend910 | Warning         | -  40  |\n") == ["Ascend910"]
+    assert [found.name for found in chip.chips(TABLES["Ascend310"] + TABLES["Ascend310P3"])] == [
+        "Ascend310", "Ascend310P3"]
+    assert [found.name for found in chip.chips("| 0       Ascend910 | Warning         | -  40  |\n")] == ["Ascend910"]
+
+
+STANDIN = Path(__file__).with_name("ascend") / "npu-smi"
+
+
+@pytest.mark.parametrize("chip_name, expected", [
+    ("Ascend910_9392", "Ascend910_9392"), ("Ascend950PR_9579", "Ascend950PR_9579"), ("Ascend910", "Ascend910"),
+    ("910B4-1", "Ascend910B4-1"), ("310P3", "Ascend310P3")])
+def test_the_board_decides_where_the_table_names_a_family(chip_name, expected, run, tmp_path):
+    (tmp_path / "npu-smi").symlink_to(STANDIN)
+    result = run("-m", "common.npu.chip", PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}", STANDIN_CHIP=chip_name)
+    assert (result.returncode, result.stdout) == (0, expected + "\n"), result.stderr
+
+
+@pytest.mark.parametrize("name", ["Ascend910_9392", "Ascend950PR_9579"])
+def test_a_family_is_never_compiled_for_in_silence(name, run, tmp_path):
+    (tmp_path / "npu-smi").symlink_to(STANDIN)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    one_line_error(run("-m", "common.npu.chip", PATH=path, STANDIN_CHIP=name, STANDIN_BOARD="fail"), "-t board",
+                   name.partition("_")[0], "--soc_version=")
+    one_line_error(run("-m", "common.npu.chip", PATH=path, STANDIN_CHIP=name, STANDIN_BOARD="unnamed"), "NPU Name")
+
+
+def test_the_board_is_asked_for_the_tables_own_card_and_chip():
+    text = shared("cases/tool_output/npu-smi_a3_24.1.rc3.7.txt").read_text()
+    assert [(found.card, found.place, found.superpod) for found in chip.chips(text)] == [(0, 0, True), (0, 1, True)]
+    text = shared("cases/tool_output/npu-smi_950_25.7.txt").read_text()
+    assert [(found.card, found.place, found.superpod) for found in chip.chips(text)] == [(0, None, False)]
 
 
 @pytest.mark.parametrize("text, status, part", [

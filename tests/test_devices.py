@@ -389,7 +389,7 @@ def test_the_real_benchmark_gives_the_same_and_its_performance_files_make_the_re
 
 
 @pytest.mark.parametrize("generation, tool", [("2022-07", "ais_infer"), ("2022-09", "ais_infer"),
-                                              ("2023", "python3 -m ais_bench")])
+                                              ("2023", "python3 -m ais_bench"), ("2024", "python3 -m ais_bench")])
 def test_each_generation_of_the_real_ais_infer_is_merged_under_the_samples_names(generation, tool, compiled,
                                                                                       monkeypatch):
     (compiled / "bins/s10.bin").unlink()  # 2022-07 drops a batch that is not full
@@ -406,6 +406,43 @@ def test_each_generation_of_the_real_ais_infer_is_merged_under_the_samples_names
     read, device = (perf.read(path) for path in (f"{merged}_summary.json", f"{merged}_devices.json"))
     assert read.backend == device.backend == "npu" and read.samples_per_s == device.samples_per_s
     assert read.batch == 2 and read.devices == 2
+
+
+def test_a_file_of_the_real_msame_counts_as_many_samples_as_its_models_name_says(compiled):
+    (compiled / "m.om").rename(compiled / "m_bs2.om")
+    onnx_models.samples(compiled / "whole", 4, shape=(2, 3, 4))
+    (compiled / "out").mkdir()
+    good(npu(compiled, "msame --model m_bs2.om --input whole --output out", "0,1"))
+    found = json.loads(next((compiled / "out").glob("*_devices.json")).read_text())
+    assert (found["batch"], found["sample_count"]) == (2, 8)
+    for one in found["devices"]:
+        assert one["sample_count"] == 4 and one["samples_per_s"] == pytest.approx(2000 / one["compute_ms"]["mean"])
+    assert found["samples_per_s"] == pytest.approx(sum(one["samples_per_s"] for one in found["devices"]))
+
+
+@pytest.mark.parametrize("mode", ["private", "of the group", "a link", "on another disk"])
+def test_the_newest_ais_bench_takes_the_parts_whatever_the_datasets_modes_are(mode, compiled, monkeypatch):
+    """It refuses links and what the group can write; the parts are the files themselves where they can be."""
+    for path in list((compiled / "bins").iterdir()):
+        path.chmod(0o664 if mode == "of the group" else 0o640)
+        if mode == "a link":
+            path.rename(compiled / path.name)
+            path.symlink_to(compiled / path.name)
+    if mode == "on another disk":
+        real = os.link
+        monkeypatch.setattr(os, "link", lambda *names: real("/nowhere", *names[1:]))
+        tool.lay_out(compiled / "part", {path.name: path for path in (compiled / "bins").iterdir()})
+        assert all(path.stat().st_nlink == 1 and path.stat().st_mode & 0o777 == 0o640
+                   and path.read_bytes() == (compiled / "bins" / path.name).read_bytes()
+                   and path.stat().st_mtime_ns == (compiled / "bins" / path.name).stat().st_mtime_ns
+                   for path in (compiled / "part").iterdir())
+        return
+    (compiled / "m.om").chmod(0o600)
+    good(npu(compiled, "umask 002; python3 -m common.devices 0,1 -- python3 -m ais_bench --model m.om --input bins "
+             "--output all --batchsize 2", STANDIN_AIS="2024"))
+    parts = [path for device in "01" for path in (compiled / f"all/devices/device{device}/input0").iterdir()]
+    assert len(parts) == 11 and not any(path.is_symlink() for path in parts)
+    assert {path.stat().st_nlink for path in parts} == {1 if mode == "of the group" else 2}
 
 
 def test_the_real_tool_that_dies_is_told_and_a_rerun_runs_that_device_alone(compiled):

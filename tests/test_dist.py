@@ -42,8 +42,8 @@ def call(*command: object, cwd: Path, timeout: float = 900, **more: str) -> subp
                           env=plain(**more))
 
 
-def make_dist(model: str, target: Path) -> Path:
-    result = call("make", "dist", f"DEST={target}", cwd=ROOT / model)
+def make_dist(model: str, target: Path, *options: str) -> Path:
+    result = call(sys.executable, "-m", "common.dev.dist", *(options or ["--full"]), target, cwd=ROOT / model)
     assert result.returncode == 0, result.stderr
     return target
 
@@ -90,7 +90,7 @@ def test_the_chinese_readme_comes_in_front(tmp_path):
     folder = tmp_path / "m"
     shutil.copytree(ROOT / "EDSR", folder, ignore=shutil.ignore_patterns("build*", "common"))
     (folder / "README.zh.md").write_text("中文")
-    dist.write(folder, tmp_path / "out")
+    dist.write(folder, tmp_path / "out", full=True)
     assert (tmp_path / "out/README.md").read_text() == "中文"
     english = (folder / "README.md").read_text(encoding="utf-8").replace("](README.zh.md)", "](README.md)")
     assert (tmp_path / "out/README.en.md").read_text(encoding="utf-8") == english
@@ -103,7 +103,7 @@ def test_data_weights_and_results_stay_behind(tmp_path):
                  "a.info"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("")
-    names = dist.write(folder, tmp_path / "out")
+    names = dist.write(folder, tmp_path / "out", full=True)
     assert not {name for name in names if name != "edsr.py" and name.startswith(
         ("build", "div2k", "edsr.p", "edsr.o", "result.json", "result/", "pad_", "a."))}
 
@@ -128,7 +128,8 @@ def test_an_empty_destination_is_taken_and_a_missing_one_is_an_error(tmp_path, r
 def test_a_folder_that_lacks_what_modelzoo_asks_for_is_an_error(tmp_path, run):
     shutil.copytree(ROOT / "EDSR", tmp_path / "m", ignore=shutil.ignore_patterns("build*", "common"))
     (tmp_path / "m/modelzoo_level.txt").unlink()
-    one_line_error(run("-m", "common.dev.dist", tmp_path / "out", cwd=tmp_path / "m"), "modelzoo_level.txt missing")
+    one_line_error(run("-m", "common.dev.dist", "--full", tmp_path / "out", cwd=tmp_path / "m"),
+                   "modelzoo_level.txt missing")
     assert not (tmp_path / "out").exists()
 
 
@@ -145,7 +146,8 @@ def test_the_copy_runs_where_the_project_is_not_installed(bare, tmp_path):
                   cwd=copied, PATH=path)
     assert result.stdout.strip() == str(copied / "common/__init__.py"), result.stderr
     assert call("make", "doctor", cwd=copied, PATH=path).returncode == 0
-    again = call("make", "dist", f"DEST={tmp_path / 'again'}", cwd=copied, PATH=path)
+    again = call("python3", "-m", "common.dev.dist", "--full", tmp_path / "again", cwd=copied, PATH=path,
+                 PYTHONPATH=str(copied))
     assert again.returncode == 0, again.stderr
     same = subprocess.run(["diff", "-r", "-x", "build", "-x", "__pycache__", str(copied), str(tmp_path / "again")])
     assert same.returncode == 0
@@ -161,6 +163,43 @@ def self_test(folder: Path, path: str) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_modelzoos_self_test_passes_in_a_copy_where_the_project_is_not_installed(model, bare, tmp_path):
     self_test(make_dist(model, tmp_path / "a copy"), f"{bare}{os.pathsep}{os.environ['PATH']}")
+
+
+LEAN = ["--holder", "Some One"]
+
+
+@pytest.mark.parametrize("model", [pytest.param(name, marks=[] if name == "CGAN" else pytest.mark.full)
+                                   for name in MODELS])
+def test_modelzoos_self_test_passes_in_a_lean_copy_with_its_own_packages_alone(model, bare, tmp_path):
+    """Packages outside its requirements.txt (and what those need) cannot be imported there."""
+    copied = make_dist(model, tmp_path / "a copy", *LEAN)
+    path = tmp_path / "site/sitecustomize.py"
+    path.parent.mkdir()
+    path.write_text("import sys\nfor name in ('pytest', 'jsonschema', 'torchvision', 'imageio', 'openvino', 'ray', "
+                    "'dominate'):\n    sys.modules[name] = None\n")
+    result = call("bash", "test/offline_inference_testcase.sh", cwd=copied, timeout=600,
+                  PATH=f"{bare}{os.pathsep}/usr/bin{os.pathsep}/bin", PYTHONPATH=str(path.parent), OMP_NUM_THREADS="1")
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    assert result.stdout.splitlines()[-1] == "Run testcase success!"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_lean_copy_has_what_the_model_reaches_and_nothing_of_the_project_itself(model, tmp_path):
+    copied = make_dist(model, tmp_path / model, *LEAN)
+    names = {str(path.relative_to(copied)) for path in copied.rglob("*") if path.is_file()}
+    stays = re.compile(r"common/(publish|dev|make|devices)/|Makefile|demo\.|train_|.*_gallery")
+    assert not {name for name in names if stays.match(name)}
+    assert {"README.md", "LICENSE", "facts.json", "results.json", "test/pth2om.sh"} <= names
+    for path in copied.rglob("*.py"):
+        assert path.read_text().lstrip("#!/usrbinenvpython3 \n").startswith("Copyright 2026 Some One"), path
+    pins = (copied / "requirements.txt").read_text().split()
+    assert pins and all(re.fullmatch(r"[\w-]+==[\d.]+", pin) for pin in pins)
+    assert set(pins) <= set((ROOT / "requirements.txt").read_text().split())
+    other = call(sys.executable, "edsr_preprocess.py" if model == "EDSR" else "-c", "--help" if model == "EDSR" else "",
+                 cwd=copied)
+    assert other.returncode == 0, other.stderr
+    refused = call("bash", "test/eval_acc_perf.sh", "--devices=0,1", "--datasets_path=/", "--pth=/x", cwd=copied)
+    assert refused.returncode in (1, 2) and "Traceback" not in refused.stderr
 
 
 @pytest.mark.full

@@ -74,7 +74,7 @@ def test_a_device_without_its_provider_is_missing(copy, run, device, part):
 def test_the_chip_is_named_as_atc_wants_it(copy, run, tmp_path, expected):
     result = run("-m", "common.npu.doctor", cwd=copy, PATH=fake_npu_smi(tmp_path / "bin", TABLES[expected]))
     assert f"{expected}: --soc_version={expected}" in lines(result, "NPU")[0]
-    assert "install ais_bench" in lines(result, "tools")[0] and result.returncode == 0
+    assert "install the two wheels" in lines(result, "tools")[0] and result.returncode == 0
     result = run("-m", "common.npu.doctor", cwd=copy, PATH=fake_npu_smi(tmp_path / "more", TABLES[expected]),
                  PYTHONPATH=f"{ROOT}{os.pathsep}{ROOT / 'tests/ascend'}")
     assert lines(result, "tools")[0].endswith("python3 -m ais_bench")
@@ -130,3 +130,52 @@ def test_make_doctor_for_one_model_and_for_all():
                            capture_output=True, text=True, env=clean)
     assert every.returncode == 2 and "EDSR data" in every.stdout and "/nowhere: no such folder" in every.stdout
     assert every.stdout.count("providers ") == 1
+
+
+def python_with(folder: Path, **modules: str) -> str:
+    """A PATH with a python3 in front that finds these modules (dots: packages) and no others of CANN's list."""
+    place = folder / "modules"
+    for name, text in modules.items():
+        path = place.joinpath(*name.split("__"))
+        path.mkdir(parents=True)
+        (path / "__init__.py").write_text(text)
+    (folder / "bin").mkdir(exist_ok=True)
+    (folder / "bin/python3").write_text(f'#!/bin/bash\nPYTHONPATH="{place}" exec /usr/bin/python3 -S "$@"\n')
+    (folder / "bin/atc").write_text("#!/bin/bash\n")
+    for name in ("python3", "atc"):
+        (folder / "bin" / name).chmod(0o755)
+    return f"{ROOT / '.venv/bin'}{os.pathsep}{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+
+
+CANN_LIST = {name: "" for name in ("google__protobuf", "decorator", "sympy", "scipy", "psutil", "attr", "cffi", "yaml")}
+
+
+def test_atcs_own_python_is_held_to_canns_list_and_not_the_projects(copy, run, tmp_path):
+    (tmp_path / "cann").mkdir()
+    right = python_with(tmp_path / "right", numpy="__version__ = '1.24.0'", **CANN_LIST)
+    result = run("-m", "common.npu.doctor", cwd=copy, PATH=right, ASCEND_HOME_PATH=str(tmp_path / "cann"))
+    assert lines(result, "atc's Python") == [
+        f"ok       atc's Python  {tmp_path}/right/bin/python3: numpy 1.24.0 and the rest of CANN's list"], result.stdout
+    assert result.returncode == 0
+    newer = python_with(tmp_path / "newer", numpy="__version__ = '2.1.0'", scipy="")
+    result = run("-m", "common.npu.doctor", cwd=copy, PATH=newer, ASCEND_HOME_PATH=str(tmp_path / "cann"))
+    line, = lines(result, "atc's Python")
+    assert line.startswith("MISSING") and "numpy below 2 (there is 2.1.0), protobuf, decorator, sympy, psutil" in line
+    assert "scipy," not in line.partition("->")[0] and "'numpy<2'" in line and result.returncode == 1
+
+
+@pytest.mark.parametrize("own, state, part", [
+    ({"ais_bench": ""}, "-", "does not run an .om (ModuleNotFoundError: No module named 'aclruntime')"),
+    ({"ais_bench": "", "aclruntime": ""}, "-", "No module named 'ais_bench.infer'"),
+    ({"ais_bench": "", "ais_bench__infer": "", "aclruntime": ""}, "ok", "python3 -m ais_bench"),
+    ({}, "-", "benchmark, msame, ais_infer, ais_bench: none there")])
+def test_the_right_ais_bench_is_told_from_another_of_its_name(copy, run, tmp_path, own, state, part):
+    for name, text in own.items():
+        path = tmp_path.joinpath("mine", *name.split("__"))
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "__init__.py").write_text(text)
+    result = run("-m", "common.npu.doctor", cwd=copy, PATH=fake_npu_smi(tmp_path / "bin", TABLES["Ascend310"]),
+                 PYTHONPATH=f"{ROOT}{os.pathsep}{tmp_path / 'mine'}")
+    line, = lines(result, "tools")
+    assert line.split()[0] == state and part in line
+    assert state == "ok" or ("aclruntime-" in line and "ais_bench-" in line)

@@ -104,3 +104,14 @@ def test_a_reader_that_goes_away_ends_a_script_quietly():
     command = f"{shlex.quote(sys.executable)} -c \"{SCRIPT.format('[print(i) for i in range(10**5)]')}\" | head -n 1"
     result = subprocess.run(command, shell=True, capture_output=True, text=True, env=environment())
     assert result.stdout == "0\n" and result.stderr == ""
+
+
+def test_what_a_script_writes_the_group_cannot_write_whatever_the_umask(run, tmp_path):
+    """ais_bench refuses such input since 2023-09."""
+    before = os.umask(0o002)
+    try:
+        assert run("-m", "common.data.demo", "pictures", tmp_path / "demo", "--count", "1").returncode == 0
+    finally:
+        os.umask(before)
+    made = [tmp_path / "demo", *(tmp_path / "demo").rglob("*")]
+    assert len(made) > 2 and not [path for path in made if path.stat().st_mode & 0o022]

@@ -176,6 +176,7 @@ def test_miou_of_the_made_up_outputs_equals_the_known_answer(tmp_path, run, made
     assert (accuracy["metric"], accuracy["unit"], accuracy["samples"]) == ("mIoU", "%", 6)
     assert accuracy["value"] == found["mIoU_percent"] and len(accuracy["rows"]) == 6
     assert f"mIoU over 6 images: {expected:.3f} %" in result.stdout
+    assert result.stdout.splitlines()[-1] == f"mIoU: {expected:.3f}"
 
 
 def test_results_pictures_and_table_of_a_set_whose_answer_is_plain(dataset, run):

@@ -101,6 +101,14 @@ def test_folder_mode_runs_each_file_and_prints_msames_lines(capsys):
                    r"Inference average time without first time: \d+\.\d\d ms", *END)
 
 
+def test_a_name_without_extension_is_an_error_where_msame_aborts():
+    onnx_models.affine("net.onnx", batch=1)
+    Path("in").mkdir()
+    np.zeros(12, np.float32).tofile("in/bare")
+    with pytest.raises(UserError, match="in/bare: has no extension, and msame aborts"):
+        run("--input", "in")
+
+
 def test_folder_mode_sorts_by_bytes_and_strips_the_last_suffix_only(capsys):
     onnx_models.affine("net.onnx", batch=1)
     Path("in").mkdir()
@@ -140,7 +148,7 @@ def test_two_inputs_from_files_and_from_folders_of_equal_names():
 
 
 @pytest.mark.parametrize("shape, values, text", [
-    ([2, 2, 2], [0.1, -2.5, 1e-7, 123456.789, 1, 2, 3, 4], "0.1 -2.5 1e-07 123457 \n1 2 3 4 \n"),
+    ([2, 2, 2], [0.1, -2.5, 1e-7, 123456.789, 1, 2, 3, 4], "0.1 -2.5 \n1e-07 123457 \n1 2 \n3 4 \n"),
     ([3], [1.5, 2, 3], "1.5 2 3 "), ([1, 1], [1234567], "1.23457e+06 \n")])
 def test_text_output_is_what_cpp_prints(shape, values, text):
     onnx_models.same("net.onnx", TensorProto.FLOAT, shape)

@@ -203,6 +203,33 @@ def test_the_chip_is_the_machines_own(machine, chip):
     assert [flags(call)["soc_version"] for call in machine.calls("atc")] == [f"Ascend{chip}"]
 
 
+@each("UNetPlusPlus")
+@pytest.mark.parametrize("chip", ["Ascend910_9392", "Ascend950PR_9579"])
+def test_on_newer_machines_the_board_names_the_chip(machine, chip):
+    succeeded(machine.pth2om("--batch_sizes=1", STANDIN_CHIP=chip))
+    assert [flags(call)["soc_version"] for call in machine.calls("atc")] == [chip]
+
+
+@each("CGAN")
+@pytest.mark.parametrize("tool, more", [("atc", {}), ("aoe", {"STANDIN_CANN": "7.0"})])
+def test_the_compiler_runs_with_the_python_of_before(machine, tool, more, tmp_path):
+    """A stand-in of the stand-in notes which python3 it would import its packages from, and what is on its path."""
+    (tmp_path / tool).write_text('#!/bin/bash\n[[ $* == --help ]] || echo "$(command -v python3)|${PYTHONPATH-}|'
+                                 f'${{PYTHONSAFEPATH-}}" > "{tmp_path}/noted"\nexec "{ASCEND / tool}" "$@"\n')
+    (tmp_path / tool).chmod(0o755)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "python3").symlink_to(machine.tools / "bin/python3")
+    path = os.pathsep.join([str(ROOT / ".venv/bin"), str(tmp_path), str(theirs), str(machine.tools / "bin"), str(ASCEND),
+                            "/usr/bin", "/bin"])
+    script = (f'. "{machine.folder}/env.sh" && [[ $(command -v python3) == "{ROOT}/.venv/bin/python3" ]] && '
+              f'PATH="{machine.tools}/bin:$PATH" . "{ROOT}/common/npu/atc.sh" && choose_tuning yes && '
+              f'cp "{machine.tools}/CGAN_sim.onnx" "{machine.folder}" && cd "{machine.folder}" && PYTHONSAFEPATH=1 compile '
+              'CGAN_bs1 atc --framework=5 --model=CGAN_sim.onnx --output=CGAN_bs1 --soc_version=Ascend310')
+    succeeded(machine.run("bash", "-c", script, PATH=path, STANDIN_CHIP="310", PYTHONPATH=f"{ROOT}:/theirs", **more))
+    assert (tmp_path / "noted").read_text() == f"{theirs}/python3|/theirs|\n"
+
+
 @each()
 def test_another_chip_than_the_machines_can_be_given(machine):
     succeeded(machine.pth2om(*FIRST.get(machine.folder.name, ()), "--soc_version=Ascend310P3", STANDIN_CHIP="310"))
@@ -393,6 +420,23 @@ def test_make_om_makes_the_files_once_and_anew_for_another_chip(machine, tmp_pat
         (machine.folder / "build/nested_unet_bs1.om").write_bytes(b"of an earlier run")
         result = machine.make(*arguments, "BATCHES=1", STANDIN_CHIP=chip, STANDIN_ATC=mode)
         assert result.returncode == 2 and machine.om() == ["nested_unet_bs4.om"], mode
+
+
+@each("UNetPlusPlus")
+def test_make_om_runs_atc_with_the_python_of_before_and_the_export_with_the_projects(machine, tmp_path):
+    for name, text in (("atc", f'echo "$(command -v python3)|${{PYTHONPATH-}}" > "{tmp_path}/noted"\n'
+                               f'exec "{ASCEND}/atc" "$@"\n'),
+                       ("python3", f'exec "{machine.tools}/bin/python3" "$@"\n')):
+        (tmp_path / name).write_text(f"#!/bin/bash\n{text}")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "w.pth").write_bytes(b"")
+    path = os.pathsep.join([str(ROOT / ".venv/bin"), str(tmp_path), str(ASCEND), "/usr/bin", "/bin"])
+    files = ["-f", "Makefile"]
+    if "outside.mk" not in (ROOT / "common/make/model.mk").read_text():
+        files += ["-f", str(ROOT / "common/make/outside.mk")]
+    succeeded(machine.run("make", "-C", str(machine.folder), *files, f"PYTHON={machine.tools}/bin/python3", "om",
+                          f"PTH={tmp_path}/w.pth", "BATCHES=1", PATH=path, STANDIN_CHIP="310", PYTHONPATH="/theirs"))
+    assert (tmp_path / "noted").read_text() == f"{tmp_path}/python3|/theirs\n"
 
 
 @each("EDSR")

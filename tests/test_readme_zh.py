@@ -167,7 +167,7 @@ def test_the_readmes_link_to_each_other_in_their_first_lines(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_in_a_folder_that_leaves_the_chinese_readme_is_in_front_and_every_link_leads_somewhere(name, tmp_path):
     copied = tmp_path / name
-    dist.write(ROOT / name, copied)
+    dist.write(ROOT / name, copied, full=True)
     front, other = ((copied / file).read_text(encoding="utf-8") for file in ("README.md", "README.en.md"))
     assert not (copied / "README.zh.md").exists()
     assert front.splitlines()[0] == read(name, "README.zh.md").splitlines()[0]
@@ -181,7 +181,7 @@ def test_in_a_folder_that_leaves_the_chinese_readme_is_in_front_and_every_link_l
 
 @pytest.mark.parametrize("name", MODELS)
 def test_in_a_folder_that_left_the_tables_are_written_in_each_readmes_language(name, tmp_path, run):
-    dist.write(ROOT / name, tmp_path / name)
+    dist.write(ROOT / name, tmp_path / name, full=True)
     result = run("-m", "common.dev.readme", cwd=tmp_path / name)
     assert result.returncode == 0 and result.stdout.splitlines() == [
         "README.en.md: nothing to change", "README.md: nothing to change"], result.stderr

@@ -18,7 +18,10 @@ def run(main: Callable[[Optional[Sequence[str]]], Optional[int]]) -> NoReturn:
 
     Exit status: what `main` returns (0 for None), 1 after a `UserError` or an `OSError` (one line on stderr),
     2 for wrong usage (argparse), 130 after Ctrl-C, 141 when the reader of stdout went away.
+
+    What the process writes the group cannot write, whatever the umask: since 2023-09 ais_bench refuses such input.
     """
+    os.umask(os.umask(0o077) | 0o022)
     try:
         status = main(None) or 0
         sys.stdout.flush()

@@ -1,7 +1,10 @@
 """From a PyTorch network to an ONNX file of opset 11 that is known to compute the same."""
 from __future__ import annotations
 
+import importlib
+import os
 from pathlib import Path
+from types import ModuleType
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -9,8 +12,20 @@ import torch
 
 from common.base import files, metrics
 from common.base.errors import UserError
-from common.convert import trace, upstream
+from common.convert import trace
 from common.convert.trace import OPSET
+
+
+def upstream_asked() -> Optional[ModuleType]:
+    """What exports the upstream's network, where SOURCE asks for it. A folder for ModelZoo has none of it."""
+    if not os.environ.get("SOURCE", "").strip():
+        return None
+    try:
+        upstream = importlib.import_module("common.convert.upstream")
+    except ModuleNotFoundError as error:
+        raise UserError("SOURCE: this folder has no common/convert/upstream.py, the collection that it comes from "
+                        "does; leave SOURCE out") from error
+    return upstream if upstream.asked() else None
 
 
 class Port(NamedTuple):
@@ -49,7 +64,8 @@ def export(network: torch.nn.Module, inputs: Sequence[Port], outputs: Sequence[s
     example = tuple(torch.from_numpy(port.random(seed=0)) for port in inputs)
     options = {"input_names": [port.name for port in inputs], "output_names": list(outputs), "dynamic_axes": axes}
     with files.atomic(path) as temporary:
-        if upstream.asked():
+        upstream = upstream_asked()
+        if upstream:
             metadata = {**metadata, "upstream": upstream.trace(network, example, temporary, options)}
         else:
             trace.write(network, example, temporary, options)

@@ -1,20 +1,25 @@
 """A model's folder made self-contained, as Ascend's ModelZoo takes it: `python3 -m common.dev.dist DEST` in the folder.
 
-`common` becomes a real folder in it, every source file gets the licence header, and README.zh.md comes in front.
+It holds the model's scripts and of `common` what they reach (common.dev.reach), as real files, each with the licence
+header; a README in ModelZoo's order, the level that results.json proves, and every public address by name
+(common.dev.modelzoo). `--full`: all of `common`, Makefile, demo and pages too, with the READMEs as they are.
 """
 from __future__ import annotations
 
 import argparse
 import itertools
+import re
 import shutil
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
 from common.base import errors, facts, files
 from common.base.errors import UserError
+from common.dev import modelzoo, reach
 
 HOLDER = "The authors of ascend-model-collection"
-LICENCE = """Copyright 2026 {holder}
+YEAR = 2026
+LICENCE = """Copyright {year} {holder}
 
 Licensed under the Apache License, Version 2.0 (the "License");
 you may not use this file except in compliance with the License.
@@ -29,8 +34,8 @@ See the License for the specific language governing permissions and
 limitations under the License."""
 SOURCES = (".py", ".sh", ".mk")
 KINDS = {*SOURCES, ".diff", ".cfg", ".npz", ".md", ".css", ".js", ".html"}
-NAMES = {"facts.json", "fingerprint.json", "results.json", "demo.pth", "demo.json", "LICENSE", "Makefile",
-         "requirements.txt", "modelzoo_level.txt", "val_ids.txt"}
+NAMES = {"facts.json", "fingerprint.json", "results.json", "demo.pth", "demo.json", "LICENSE",
+         "LICENSE.upstream", "Makefile", "requirements.txt", "modelzoo_level.txt", "val_ids.txt"}
 REQUIRED = ("facts.json", "LICENSE", "Makefile", "README.md", "requirements.txt", "modelzoo_level.txt", "env.sh",
             "test/offline_inference_testcase.sh", "test/pth2om.sh")
 LEFT_OUT = {"setup.mk", "setup.sh"}
@@ -39,12 +44,17 @@ LINKS = {"README.md": ("](README.md)", "](README.en.md)"), "README.en.md": ("](R
 """The READMEs link to each other; in the copy they have other names."""
 
 
-def header(text: str) -> str:
+TABLES = {".cfg", ".diff", ".json", ".npz", ".txt"}
+"""Endings of files that go along where a script names them."""
+LEAN = ("LICENSE", "LICENSE.upstream", "facts.json", "results.json", "env.sh")
+
+
+def header(text: str, holder: str = HOLDER) -> str:
     """A source file's text with the licence header, after the `#!` line; a file that has one stays as it is."""
     opening = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
     if "Licensed under the Apache License" in "\n".join(opening):
         return text
-    comment = "\n".join(f"# {line}".rstrip() for line in LICENCE.format(holder=HOLDER).splitlines()) + "\n"
+    comment = "\n".join(f"# {line}".rstrip() for line in LICENCE.format(holder=holder, year=YEAR).splitlines()) + "\n"
     first, end, rest = text.partition("\n")
     return f"{first}\n{comment}{rest}" if first.startswith("#!") and end else comment + text
 
@@ -70,7 +80,35 @@ def selection(folder: Path) -> Dict[str, Path]:
     return chosen
 
 
-def write(folder: Path, target: Path) -> List[str]:
+def lean(folder: Path) -> Dict[str, Path]:
+    """What the scripts under test/ reach, the patches that facts names, and the licences: path there, path here.
+
+    Left out, because only make and the project itself use them: pages, demo weights, training, benches, Ray.
+    """
+    start = [*LEAN, *(f"test/{path.name}" for path in sorted((folder / "test").glob("*.sh"))),
+             *facts.load(folder).upstream["diffs"]]
+    chosen = reach.reached(folder, start, TABLES, modelzoo.readme(folder))
+    missing = [name for name in (*LEAN[:1], "env.sh", "test/offline_inference_testcase.sh", "test/pth2om.sh")
+               if name not in chosen]
+    if missing:
+        raise UserError(f"{folder}: {', '.join(missing)} missing; ModelZoo asks for it, or the copy cannot run without "
+                        "it")
+    return {name: path for name, path in chosen.items() if name not in ("common/data/demo.json", "demo.json")}
+
+
+def requirements(folder: Path) -> str:
+    """The model's requirements, each pinned to the version that the collection's environment is tested with."""
+    pinned = dict(line.split("==") for line in (folder.parent / "requirements.txt").read_text(
+        encoding="utf-8").split() if "==" in line)
+    names = re.findall(r"^([A-Za-z0-9._-]+)", (folder / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    loose = [name for name in names if name not in pinned]
+    if loose:
+        raise UserError(f"{folder}/requirements.txt: {', '.join(loose)} is in no pinned version in "
+                        f"{folder.parent}/requirements.txt")
+    return "".join(f"{name}=={pinned[name]}\n" for name in names if name != "dominate")
+
+
+def write(folder: Path, target: Path, full: bool = False, holder: str = HOLDER) -> List[str]:
     """Write the self-contained folder to `target`, which must not exist or be empty; gives the paths in it.
 
     It appears whole or not at all. Raises `UserError` for a target that is not empty.
@@ -78,19 +116,26 @@ def write(folder: Path, target: Path) -> List[str]:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"DEST={target}: is {'not empty' if target.is_dir() else 'a file'}; give a new or empty folder")
     part = target.with_name(f".{target.name}.part")
-    chosen = selection(folder)
+    chosen = selection(folder) if full else lean(folder)
     shutil.rmtree(part, ignore_errors=True)
     try:
         for name, path in chosen.items():
             (part / name).parent.mkdir(parents=True, exist_ok=True)
             if path.suffix in SOURCES or path.name == "Makefile":
                 text = path.read_text(encoding="utf-8")
-                files.write_text(part / name, header(text))
+                files.write_text(part / name, header(text, holder))
                 (part / name).chmod(0o755 if text.startswith("#!") else 0o644)
-            elif name in LINKS:
+            elif full and name in LINKS:
                 files.write_text(part / name, path.read_text(encoding="utf-8").replace(*LINKS[name]))
             else:
                 shutil.copy2(path, part / name)
+        if not full:
+            for name, text in (("requirements.txt", requirements(folder)),
+                               ("modelzoo_level.txt", modelzoo.level(folder)), ("README.md", modelzoo.readme(folder))):
+                files.write_text(part / name, text)
+                chosen[name] = part / name
+            files.write_text(part / modelzoo.ADDRESSES, modelzoo.addresses(part))
+            chosen[modelzoo.ADDRESSES] = part / modelzoo.ADDRESSES
         if target.exists():
             target.rmdir()
         part.rename(target)
@@ -103,13 +148,16 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(prog="python3 -m common.dev.dist", description=__doc__.splitlines()[0])
     parser.add_argument("dest", metavar="DEST", help="folder to write, new or empty")
     parser.add_argument("--model", default=".", help="the model's folder (default: here)")
+    parser.add_argument("--full", action="store_true", help="all of common, Makefile, demo and pages too")
+    parser.add_argument("--holder", default=HOLDER, help="who holds the copyright (default: %(default)s)")
     args = parser.parse_args(argv)
     if not args.dest.strip():
         raise UserError("DEST= is missing: make dist DEST=folder, a new or empty one")
     folder, target = Path(args.model).resolve(), Path(args.dest).resolve()
-    paths = write(folder, target)
-    print(f"{target}: {facts.load(folder).name}, {len(paths)} files, needs nothing outside itself but the packages of "
-          "requirements.txt")
+    paths = write(folder, target, args.full, args.holder.strip() or HOLDER)
+    size = sum((target / name).stat().st_size for name in paths if not name.startswith("LICENSE"))
+    print(f"{target}: {facts.load(folder).name}, {len(paths)} files, {files.size(size)} without licences, needs "
+          "nothing outside itself but the packages of requirements.txt")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ Each device's files stay as the tool left them, and all are merged in one place:
   msame, ais_infer  <output>/devices/device<id>/
                     merged: <output>/<folder>, named as the tool names it, and beside it <folder>_onnxruntime.json (of a
                     real tool <folder>_devices.json), with ais_infer <folder>_summary.json too
-Lists, links and logs are in result/devices or <output>/devices.
+Lists, the parts of the dataset and logs are in result/devices or <output>/devices.
 """
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
 from common.base.errors import UserError
-from common.devices.tool import Device, Tool, link_all, option, without
+from common.devices.tool import Device, Tool, lay_out, option, without
 from common.infer import offline
 
 
@@ -50,7 +50,7 @@ class Folders(Tool):
         own = self._own(device)
         parts = [own / f"input{place}" for place in range(len(device.samples[0]))]
         for part, column in zip(parts, zip(*device.samples)):
-            link_all(part, {os.path.basename(path): Path(path) for path in column})
+            lay_out(part, {os.path.basename(path): Path(path) for path in column})
         words = without(self.command, "--input", "-i", "--output", "-o", *self._devices)
         return [*words, f"--input={','.join(map(str, parts))}", f"--output={own}", f"--device={device.id}"]
 

@@ -30,16 +30,17 @@ def measured(tool: Tool, device: Device, seconds: float) -> Tuple[Dict[str, Any]
                 "peak_memory_bytes")
         return ({"device": device.id, "name": by["device"], "threads": by["threads"],
                  **{key: made[key] for key in keys}}, offline.compute_of(batches, cold=False), made)
-    found = perf.read(file, tool.batch)
+    found = perf.read(file, tool.batch * tool.each)
     if found.mean_ms is None or found.samples_per_s is None:
         raise UserError(f"{file}: does not tell the device's speed")
     compute = {key: getattr(found, f"{key}_ms") for key in ("mean", "median", "p99", "min", "max")
                if getattr(found, f"{key}_ms") is not None}
     end_to_end = found.details["e2e latency"] / 1000 if "e2e latency" in found.details else seconds
     times = files.read_json(file).get("npu_compute_time_list", []) if isinstance(tool, AisInfer) else []
-    return ({"device": device.id, "name": f"NPU {device.id}", "sample_count": len(device.samples),
+    count = len(device.samples) * tool.each
+    return ({"device": device.id, "name": f"NPU {device.id}", "sample_count": count,
              "compute_ms": compute, "samples_per_s": found.samples_per_s, "end_to_end_s": end_to_end,
-             "end_to_end_samples_per_s": len(device.samples) / end_to_end}, times, {})
+             "end_to_end_samples_per_s": count / end_to_end}, times, {})
 
 
 def merge(tool: Tool, devices: Sequence[Device]) -> Dict[str, Any]:
@@ -71,8 +72,8 @@ def merge(tool: Tool, devices: Sequence[Device]) -> Dict[str, Any]:
         "tool": tool.name, "provenance": together(tool, each, [made for _, _, made in found]),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": ["python3", "-m", "common.devices", ",".join(str(device.id) for device in devices), "--",
-                    *tool.command], "batch": first.get("batch", tool.batch),
-        "sample_count": count, "compute_ms": compute([(figures, times) for figures, times, _ in found], tool.batch),
+                    *tool.command], "batch": first.get("batch", tool.batch * tool.each),
+        "sample_count": count, "compute_ms": compute([(figures, times) for figures, times, _ in found], tool.batch * tool.each),
         "samples_per_s": sum(one["samples_per_s"] for one in each), "end_to_end_s": longest,
         "end_to_end_samples_per_s": count / longest,
         "definitions": {**(first.get("definitions") or {

@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import List, Sequence, Tuple
 
 from common.base import settings
 from common.devices.folders import Folders
-from common.devices.tool import Device, by_stem
+from common.devices.tool import Device, by_stem, option
 from common.infer import offline
 from common.tools import msame
 
@@ -18,7 +19,9 @@ class Msame(Folders):
 
     def __init__(self, command: Sequence[str]):
         super().__init__(command)
-        self.batch = 1  # a file is a whole batch
+        self.batch = 1  # samples are cut by files, each of which is a whole batch
+        named = re.search(r"_bs(\d+)\.(?:om|onnx)$", option(command, "--model") or "")
+        self.each = int(named[1]) if named else 1
 
     def _list(self, names: Sequence[str]) -> List[Tuple[str, ...]]:
         return [tuple(os.path.join(name, entry) for name in names)

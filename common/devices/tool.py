@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -66,6 +68,28 @@ def link_all(folder: Path, targets: Mapping[str, Path]) -> None:
         os.symlink(os.path.relpath(os.path.realpath(target), here), folder / name)
 
 
+def lay_out(folder: Path, targets: Mapping[str, Path]) -> None:
+    """Make `folder` hold these files under these names, and no other, so that every generation of the tools takes them.
+
+    Since 2023-09 ais_bench refuses links, files that group or others can write, and files of another owner. A hard link
+    is none of these where the file itself is not; otherwise, and on another disk, it is a copy.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(folder.stat().st_mode & ~0o022)
+    for path in folder.iterdir():
+        if path.is_symlink() or path.is_file():
+            path.unlink()
+    for name, target in targets.items():
+        place, target = folder / name, Path(os.path.realpath(target))
+        found = target.stat()
+        if not found.st_mode & 0o022 and found.st_uid == os.geteuid():
+            with suppress(OSError):
+                os.link(target, place)
+                continue
+        shutil.copy2(target, place)  # with its time, by which RESUME=1 knows it
+        place.chmod(0o640)
+
+
 def by_stem(folder: Path, separator: str) -> Dict[str, List[Path]]:
     """The result files `<stem><separator><number>.<suffix>` of a folder by stem, in the order of their numbers."""
     found: Dict[str, List[Tuple[int, Path]]] = {}
@@ -82,6 +106,8 @@ class Tool:
     name: str
     home: Path
     batch: int
+    each: int = 1
+    """Samples in a file, where the model's name tells: `_bs4` of msame, whose files are whole batches."""
     samples: List[Tuple[str, ...]]
 
     def __init__(self, command: Sequence[str]):

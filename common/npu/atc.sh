@@ -1,6 +1,10 @@
 # shellcheck shell=bash disable=SC2034 # tune goes to who sources this
 # Sourced by env.sh: what the test/pth2om.sh of the five models share around their atc lines.
 
+outside() { # outside COMMAND...: run it with CANN's own Python in front, not the project's
+    bash "$(dirname "${BASH_SOURCE[0]}")/outside.sh" "$@"
+}
+
 require_atc() { # require_atc FILE...: end the script, with status 0, where there is no atc; the files were made before
     # eval_acc_perf.sh asks for what it will run: a machine may have atc and no NPU, whose chip nothing tells then
     [[ ${WANTED-} != onnx ]] || exit 0
@@ -14,7 +18,7 @@ choose_tuning() { # choose_tuning no|reference|yes: whether compile tunes; `refe
     tool=atc tune=() # what compile runs, and what belongs into the atc line
     [[ $1 != no ]] || return 0
     # the list of flags tells more than a version: CANN 6.0 has no --auto_tune_mode any more, AOE took its place
-    if [[ $(atc --help 2>&1 || true) == *--auto_tune_mode* ]]; then
+    if [[ $(outside atc --help 2>&1 || true) == *--auto_tune_mode* ]]; then
         tune=(--auto_tune_mode="RL,GA")
     elif [[ $1 == reference ]]; then
         echo "note: this atc has no --auto_tune_mode, so the .om is not tuned; --tune has aoe do it, which takes long"
@@ -39,9 +43,10 @@ compile() { # compile NAME atc ARGUMENT...: run the line; it is done when it end
     fi
     log=$(mktemp -d "${TMPDIR:-/tmp}/$tool.XXXXXX")
     rm -f "$om"
-    ASCEND_PROCESS_LOG_PATH=$log "${command[@]}" 2>&1 | tee "$log/printed" || status=${PIPESTATUS[0]}
+    ASCEND_PROCESS_LOG_PATH=$log outside "${command[@]}" 2>&1 | tee "$log/printed" || status=${PIPESTATUS[0]}
     if ((status == 0)) && [[ -s $om ]]; then
         rm -rf "$log"
+        chmod go-w "$om" # ais_bench takes no model that others can write
         echo "$om: $(stat -c %s "$om") bytes"
         return
     fi

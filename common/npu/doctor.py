@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import os
 import platform
 import re
@@ -27,6 +28,12 @@ ENVIRONMENT_DISK = 6 * 10 ** 9
 """Bytes of .venv with torch's CUDA packages, plus room to unpack."""
 
 
+WHEELS = ("aclruntime-<version>-cp<Python>-linux_<machine>.whl", "ais_bench-<version>-py3-none-any.whl")
+CANN_PACKAGES = {"numpy": "numpy", "protobuf": "google.protobuf", "decorator": "decorator", "sympy": "sympy",
+                 "scipy": "scipy", "psutil": "psutil", "attrs": "attr", "cffi": "cffi", "pyyaml": "yaml"}
+"""What CANN's installation guide has pip install for atc's compiler, and the module that each brings."""
+
+
 class Line(NamedTuple):
     """One finding. state: "ok", "-" (absent, not needed) or "MISSING" (needed)."""
 
@@ -36,7 +43,7 @@ class Line(NamedTuple):
     advice: str = ""
 
     def __str__(self) -> str:
-        return f"{self.state:7}  {self.subject:11}  {self.found}" + (f" -> {self.advice}" if self.advice else "")
+        return f"{self.state:7}  {self.subject:12}  {self.found}" + (f" -> {self.advice}" if self.advice else "")
 
 
 def requirements(text: str) -> List[Tuple[str, str, str]]:
@@ -145,7 +152,45 @@ def cann() -> Iterator[Line]:
                     if line.lower().startswith(("version=", "package_version="))), "version not said")
     yield Line("ok", "CANN", f"{version} in {place}")
     atc = shutil.which("atc")
-    yield Line("ok", "atc", atc) if atc else Line("-", "atc", "not on PATH", ". ./env.sh in the model's folder")
+    if atc is None:
+        yield Line("-", "atc", "not on PATH", ". ./env.sh in the model's folder")
+        return
+    yield Line("ok", "atc", atc)
+    yield atc_python()
+
+
+def atc_python() -> Line:
+    """The Python that atc's compiler imports its packages from: the first on PATH without the project's environment."""
+    outside = ["bash", str(Path(__file__).with_name("outside.sh"))]
+    found = subprocess.run([*outside, "bash", "-c", "command -v python3"], stdout=subprocess.PIPE, text=True)
+    python = found.stdout.strip()
+    advice = "atc's compiler imports them; in that Python: python3 -m pip install " + " ".join(
+        "'numpy<2'" if name == "numpy" else name for name in CANN_PACKAGES)
+    if not python:
+        return Line("MISSING", "atc's Python", "no python3 on PATH outside .venv",
+                    "install the one that CANN is made for")
+    code = ("import importlib, json, sys\nlost = []\nfor name in sys.argv[1:]:\n"
+            " try: importlib.import_module(name)\n"
+            " except Exception: lost.append(name)\n"
+            "print(json.dumps([lost, getattr(sys.modules.get('numpy'), '__version__', '')]))")
+    done = subprocess.run([*outside, python, "-c", code, *CANN_PACKAGES.values()], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True)
+    if done.returncode:
+        return Line("MISSING", "atc's Python", f"{python} ended with status {done.returncode}", "install it anew")
+    lost, version = json.loads(done.stdout.splitlines()[-1])
+    wrong = [name for name, module in CANN_PACKAGES.items() if module in lost]
+    if version and numbers(version) >= (2,):
+        wrong.insert(0, f"numpy below 2 (there is {version})")
+    if wrong:
+        return Line("MISSING", "atc's Python", f"{python} has no {', '.join(wrong)}", advice)
+    return Line("ok", "atc's Python", f"{python}: numpy {version} and the rest of CANN's list")
+
+
+def cannot_import(python: str, modules: Sequence[str]) -> str:
+    """Why a Python cannot import these modules, a line; empty where it can. A broken library may end that process."""
+    done = subprocess.run([python, "-c", f"import {', '.join(modules)}"], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True)
+    return (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1] if done.returncode else ""
 
 
 def npu() -> Iterator[Line]:
@@ -158,13 +203,23 @@ def npu() -> Iterator[Line]:
     if not found:
         yield Line("-", "NPU", "npu-smi info names no chip", "see npu-smi info; give pth2om.sh --soc_version=")
         return
-    yield Line("ok", "NPU", f"{', '.join(found)}: --soc_version={found[0]}")
+    try:
+        yield Line("ok", "NPU", f"{', '.join(each.name for each in found)}: --soc_version={chip.soc_version(found[0])}")
+    except UserError as error:
+        said, _, advice = str(error).partition("; ")
+        yield Line("MISSING", "NPU", f"{', '.join(each.name for each in found)}: {said}", advice)
     names = (f"benchmark.{platform.machine()}", "benchmark", "msame", "ais_infer")
     tools = [name for name in names if shutil.which(name)]
+    advice = f"install the two wheels {' and '.join(WHEELS)} of Ascend's tools, or put one of the others on PATH"
+    absent = "benchmark, msame, ais_infer, ais_bench: none there"
     if importlib.util.find_spec("ais_bench"):
-        tools.append("python3 -m ais_bench")
-    yield Line("ok", "tools", ", ".join(tools)) if tools else \
-        Line("-", "tools", "benchmark, msame, ais_infer, ais_bench: none there", "install ais_bench, or put one on PATH")
+        error = cannot_import(sys.executable, ["aclruntime", "ais_bench.infer"])
+        if error:
+            absent = f"the ais_bench that is installed does not run an .om ({error})"
+            advice = f"pip uninstall ais_bench, if it is the program of that name for language models; {advice}"
+        else:
+            tools.append("python3 -m ais_bench")
+    yield Line("ok", "tools", ", ".join(tools)) if tools else Line("-", "tools", absent, advice)
 
 
 def gpu() -> Iterator[Line]:

@@ -18,6 +18,10 @@ _prepend() { # _prepend VARIABLE FOLDER: put FOLDER in front of a path list, unl
     esac
 }
 
+# Since 2023-09 ais_bench takes no input and no model that the group can write. Python's scripts see to it themselves; a
+# shell that somebody types in keeps its own.
+[[ $- == *i* ]] || umask go-w
+
 # The project's environment: of the collection this folder stands in, else the one that is active.
 if [[ -L "$model_folder/common" && -x "$model_folder/../.venv/bin/python" ]]; then
     _prepend PATH "$(CDPATH='' cd "$model_folder/.." && pwd)/.venv/bin"
@@ -84,7 +88,8 @@ if command -v npu-smi >/dev/null && npu-smi info >/dev/null 2>&1; then
     BENCHMARK=("$(_find "benchmark.$(uname -m)" benchmark)")
     MSAME=("$(_find msame)")
     AIS_INFER=("$(_find ais_infer)")
-    if [[ -z ${AIS_INFER[0]} ]] && python3 -c 'import importlib.util as u, sys; sys.exit(u.find_spec("ais_bench") is None)'; then
+    # another package of the name ais_bench, without these two, evaluates language models
+    if [[ -z ${AIS_INFER[0]} ]] && python3 -c 'import aclruntime, ais_bench.infer' 2>/dev/null; then
         AIS_INFER=(python3 -m ais_bench)
     fi
 fi

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # Sourced by each model's test/offline_inference_testcase.sh: ModelZoo's self-test, on made-up data and the demo's weights.
 # Function: the whole way, from checkpoint to result files. Accuracy: agreement with PyTorch. Performance: it is measured.
-# model_folder: the model's folder. evaluate: the options of test/eval_acc_perf.sh for these data and weights, for a
+# model_folder: the model's folder. draw: a function that makes up the data, and seeded: the widths of a narrow network,
+# for a folder without Makefile. evaluate: the options of test/eval_acc_perf.sh for these data and weights, for a
 # machine with an NPU, where the .om is tested too.
 # What it makes lies in build_testcase, which is made anew; with an NPU also where eval_acc_perf.sh leaves its files.
 
@@ -12,6 +13,13 @@ testcase_parts() {
     # what steers a run from outside must not steer this one
     unset DATASETS_PATH PTH SOURCE SIZE BATCH INPUT MAKEFLAGS MFLAGS MAKELEVEL B
     rm -rf build_testcase
+    if [[ ! -f Makefile ]]; then # a folder for ModelZoo: its own scripts, which hold the outputs to PyTorch's
+        echo "== function, accuracy and performance =="
+        LIMIT='' draw || return 1
+        python3 -m common.convert.seed --output build_testcase/checkpoint.pth "${seeded[@]/#/--set=}" || return 1
+        LIMIT=2 bash test/eval_acc_perf.sh "${evaluate[@]}" || return 1
+        return
+    fi
     echo "== function =="
     LIMIT=2 make report.json B=build_testcase ROUND=3 LOOP=3 || return 1
     local om=()

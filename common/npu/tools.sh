@@ -3,8 +3,8 @@
 # line and ends the script.
 
 no_tool() { # no_tool NAME: for a machine with an NPU that has neither the tool that the reference used nor ais_bench
-    echo "error: neither $1 nor ais_bench is on this machine; put $1 on PATH or in $model_folder, or install" \
-        "ais_bench" >&2
+    echo "error: neither $1 nor ais_bench is on this machine; put $1 on PATH or in $model_folder, or install the" \
+        "wheels aclruntime and ais_bench of Ascend's tools (pip's own ais_bench is another program)" >&2
     exit 1
 }
 
@@ -12,6 +12,10 @@ on_devices() { # on_devices IDS: set SPLIT, which a tool's line begins with, and
     SPLIT=() DUMP=dumpOutput_device0
     [[ -n $1 ]] || return 0
     [[ $1 =~ ^[0-9]+(,[0-9]+)*$ ]] || { echo "error: --devices: expected ids such as 0,1,2,3, found $1" >&2; exit 2; }
+    python3 -c 'import common.devices' 2>/dev/null || {
+        echo "error: --devices: this folder has no common/devices; the collection that it comes from has it" >&2
+        exit 1
+    }
     SPLIT=(python3 -m common.devices --model . "$1" --) DUMP=dumpOutput_devices
 }
 

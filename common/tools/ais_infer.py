@@ -21,8 +21,18 @@ from common.infer.offline import Sample
 
 NPU_ONLY = ("--dump", "--profiler", "--acl_json_path", "--dymHW", "--dymDims", "--dymShape", "--dymShape_range",
             "--outputSize", "--auto_set_dymshape_mode", "--auto_set_dymdims_mode", "--aipp_config",
-            "--energy_consumption", "--npu_id")
+            "--energy_consumption", "--npu_id", "--pipeline", "--perf", "--backend", "--dump_npy", "--divide_input")
+SINCE_2022_09 = ("--output_dirname", "--warmup_count", "--display_all_summary", "--run_mode")
+"""Flags that the generation of `--layout old` does not have yet."""
 PURE = "pure_infer_data"
+
+
+def device(text: str) -> int:
+    """An argparse type: one device's id; the tool takes several since 2023, which common.devices does here."""
+    if "," in text:
+        raise argparse.ArgumentTypeError(f"{text}: several devices: python3 -m common.devices {text} -- and this line "
+                                         "without --device")
+    return offline.whole(0, 255)(text)
 
 
 def natural_key(path: str) -> List[Any]:
@@ -85,14 +95,20 @@ def statistic(values: Sequence[float], counted: bool) -> Dict[str, float]:
     return {**named, "count": len(values)} if counted else named
 
 
-def choose_batch(session: engine.Engine, asked: Optional[int]) -> int:
-    """`--batchsize`, else the model's own batch, else 1 where the model leaves it free (and it is said)."""
-    if asked:
-        return asked
+def choose_batch(session: engine.Engine, args: argparse.Namespace) -> Tuple[int, int]:
+    """Samples per run, and the batch that the tool multiplies its rate by.
+
+    A run takes the model's own batch; where the model leaves it free, `--batchsize` or `--dymBatch`, else 1. The rate's
+    is `--batchsize` as given; without it the model's (said), but 1 in `--layout old`.
+    """
     shape = session.inputs[0].shape
-    batch = shape[0] if shape and shape[0] else 1
+    batch = (shape[0] if shape else 1) or args.dymBatch or args.batchsize or 1
+    if args.batchsize:
+        return batch, args.batchsize
+    if args.layout == "old":
+        return batch, 1
     print(f"[INFO] try get model batchsize:{batch}")
-    return batch
+    return batch, batch
 
 
 def lay_out(session: engine.Engine, batch: int, samples: Sequence[Tuple[str, ...]]) -> offline.Plan:
@@ -113,9 +129,15 @@ def run(args: argparse.Namespace, session: engine.Engine, argv: Optional[Sequenc
     old = args.layout == "old"
     print(f"[INFO] acl init success\n[INFO] open device {args.device} success\n[INFO] load model {args.model} success\n"
           "[INFO] create model description success")
-    batch = choose_batch(session, args.batchsize or args.dymBatch)
+    batch, factor = choose_batch(session, args)
     inputs = list_inputs(args.input, len(session.inputs), settings.limit()) if args.input else []
     layout = lay_out(session, batch, inputs)
+    if old and inputs:
+        whole = len(inputs) // layout.files_per_batch * layout.files_per_batch
+        if not whole:
+            raise UserError(f"--input: {len(inputs)} files do not fill a batch of {layout.files_per_batch}, and the "
+                            "generation of --layout old drops a batch that is not full; leave --layout out")
+        inputs = inputs[:whole]
     recipe = offline.recipe("ais_infer", session, batch, outfmt=args.outfmt, layout=args.layout, loop=args.loop,
                               warm_up=args.warmup_count, axis=args.output_batchsize_axis, fill=args.pure_data_type)
     folder = None
@@ -136,15 +158,17 @@ def run(args: argparse.Namespace, session: engine.Engine, argv: Optional[Sequenc
         print(f"[INFO] get filesperbatch files0 size:{layout.file_bytes[0]} "
               f"tensor0size:{layout.file_bytes[0] * layout.files_per_batch} filesperbatch:{layout.files_per_batch} "
               f"runcount:{len(work.todo)}")
-    work.warm_up(args.warmup_count)
-    print(f"[INFO] warm up {args.warmup_count} done", flush=True)
+    runs = 5 if old else 1 if args.warmup_count is None else args.warmup_count
+    work.warm_up(runs)
+    if not old:
+        print(f"[INFO] warm up {runs} done", flush=True)
     for group in work.progress("Inference array Processing"):
         arrays = work.read(group)
         for _ in range(args.loop):
             outputs = work.infer(arrays)
         work.write(group, outputs)
-    summary = summarise(work, old)
-    for line in summary_lines(summary, batch, old, args.display_all_summary):
+    summary = summarise(work, old, factor)
+    for line in summary_lines(summary, factor, old, args.display_all_summary):
         print(f"[INFO] {line}")
     if folder:
         write_summary(work, summary, folder, old, argv)
@@ -164,15 +188,15 @@ def name_outputs(inputs: Sequence[Tuple[str, ...]], folder: Optional[str], old: 
     return samples
 
 
-def summarise(work: offline.Run, old: bool) -> Dict[str, Any]:
-    """The figures of the summary JSON. Old: one mean of the loop per batch; new: every run."""
+def summarise(work: offline.Run, old: bool, factor: int) -> Dict[str, Any]:
+    """The figures of the summary JSON; factor: the rate's batch. Old: one mean of the loop per batch; new: every run."""
     batches = work.batches()
     means = [sum(batch["compute_ms"]) / len(batch["compute_ms"]) for batch in batches]
     compute = means if old else work.compute_list()
     summary: Dict[str, Any] = {"NPU_compute_time": statistic(compute, not old)}
     for name, key in (("H2D_latency", "h2d_ms"), ("D2H_latency", "d2h_ms")):
         summary[name] = statistic([value for batch in batches for value in batch[key]], not old)
-    summary["throughput"] = 1000 * work.layout.batch / summary["NPU_compute_time"]["mean"]
+    summary["throughput"] = 1000 * factor / summary["NPU_compute_time"]["mean"]
     if not old:
         summary.update(npu_compute_time_list=compute, pid=os.getpid())
     return summary
@@ -194,7 +218,8 @@ def summary_lines(summary: Dict[str, Any], batch: int, old: bool, everything: bo
 def write_summary(work: offline.Run, summary: Dict[str, Any], folder: str, old: bool,
                   argv: Optional[Sequence[str]]) -> None:
     """The tool's JSON, on one line, and then the record, which marks completion."""
-    listed = {str(number): {"infiles": list(sample.inputs) or [PURE], "outfiles": list(sample.outputs)}
+    pure = [PURE] * len(work.session.inputs)
+    listed = {str(number): {"infiles": list(sample.inputs) or pure, "outfiles": list(sample.outputs)}
               for number, sample in enumerate(work.samples)}
     path = os.path.join(folder, "sumary.json") if old else f"{folder.rstrip('/')}_summary.json"
     args = sys.argv if argv is None else ["ais_infer.py", *argv]
@@ -215,29 +240,32 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--outfmt", choices=("NPY", "BIN", "TXT"), default="BIN")
     parser.add_argument("--loop", "-l", "-r", type=offline.whole(1), default=1, metavar="N", help="runs per batch (1)")
     parser.add_argument("--batchsize", type=offline.whole(1), metavar="N",
-                        help="samples per run (the model's batch, 1 where that is free)")
+                        help="what the rate is multiplied by, and the samples per run where the model leaves that free "
+                        "(the model's batch, 1 where that is free)")
     parser.add_argument("--dymBatch", type=offline.whole(1, 2048), metavar="N", help="as --batchsize")
-    parser.add_argument("--device", "--device_id", type=offline.whole(0, 255), default=0, metavar="N",
+    parser.add_argument("--device", "--device_id", "-d", type=device, default=0, metavar="N",
                         help="which device (0)")
     parser.add_argument("--debug", type=offline.boolean, nargs="?", const=True, default=False,
                         help="changes nothing here")
-    parser.add_argument("--warmup_count", type=offline.whole(0), default=1, metavar="N",
-                        help="runs before the measured ones (1)")
+    parser.add_argument("--warmup_count", type=offline.whole(0), metavar="N",
+                        help="runs before the measured ones (1; 5 with --layout old)")
     parser.add_argument("--pure_data_type", choices=("zero", "random"), default="zero")
     parser.add_argument("--display_all_summary", type=offline.boolean, nargs="?", const=True, default=False,
                         help="print the copies' times too")
     parser.add_argument("--output_batchsize_axis", type=offline.whole(0, 32), default=0, metavar="N",
                         help="dimension of the outputs that counts samples (0)")
     parser.add_argument("--run_mode", choices=("array", "files", "tensor", "full"), help="changes nothing here")
+    parser.add_argument("--threads", type=offline.whole(1, 1), metavar="1", help="changes nothing here")
     parser.add_argument("--infer_queue_count", type=offline.whole(1), metavar="N", help="changes nothing here")
     parser.add_argument("--layout", choices=("new", "old"), default="new",
                         help="not of the real tool: the files of 2022-11 and later, or of 2022-07 (new)")
     offline.add_npu_only(parser, NPU_ONLY)
     args = parser.parse_args(argv)
+    early = [flag for flag in SINCE_2022_09 if getattr(args, flag[2:])] if args.layout == "old" else []
+    if early:
+        parser.error(f"{early[0]}: the generation of --layout old does not have it")
     if args.output_dirname and not args.output:
         parser.error("--output_dirname needs --output")
-    if args.batchsize and args.dymBatch and args.batchsize != args.dymBatch:
-        parser.error("--batchsize and --dymBatch disagree")
     offline.refuse_npu_only(args, NPU_ONLY)
     session = sessions.open_session(args.model, index=args.device)
     offline.announce("ais_infer", session)

@@ -26,12 +26,12 @@ def stamp(when: datetime) -> str:
 
 
 def save_text(path: str, array: Any) -> None:
-    """One output as text, six significant digits, a blank after each value; a line per entry of the first dimension.
+    """One output as text, six significant digits, a blank after each value; a line per row of the last dimension.
 
     A one-dimensional output has no line end. int8 and uint8 are written as raw characters, bool as 0 and 1.
     """
     import numpy as np
-    rows = array.reshape(array.shape[0], -1) if array.ndim > 1 else array.reshape(1, -1)
+    rows = array.reshape(-1, array.shape[-1]) if array.ndim > 1 else array.reshape(1, -1)
     end = b"\n" if array.ndim > 1 else b""
     with files.atomic(path) as temporary, open(temporary, "wb") as file:
         for row in rows:
@@ -60,6 +60,9 @@ def list_samples(text: Optional[str], model: str, session: engine.Engine) -> Lis
         if os.path.isfile(name):
             raise UserError(f"{name}: input parameter must be folder or file ending in '.bin'")
         files.existing_folder(name, "input files")
+    bare = next((entry for entry in entries(names[0]) if not os.path.splitext(entry)[1]), None)
+    if bare is not None:
+        raise UserError(f"{names[0]}/{bare}: has no extension, and msame aborts over such a name; call it {bare}.bin")
     return [Sample(entry, tuple(f"{name.rstrip('/') or '/'}/{entry}" for name in names),
                    (os.path.splitext(entry)[0],)) for entry in entries(names[0])[:settings.limit()]]
 

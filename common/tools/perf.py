@@ -21,7 +21,7 @@ from common.engines import engine
 from common.engines.timing import summarise
 
 NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
-TRTEXEC = re.compile(r"^(?:&&&& \w+ TensorRT\.trtexec|(?:\[[^\]\n]*\] ?)*GPU Compute)", re.MULTILINE)
+TRTEXEC = re.compile(r"^[ \t]*(?:&&&& \w+ TensorRT\.trtexec|(?:\[[^\]\n]*\] ?)*GPU Compute)", re.MULTILINE)
 """A line of trtexec's log: its name alone may also stand in a path that another tool printed."""
 
 
@@ -86,23 +86,38 @@ def read(path: files.PathLike, batch: Optional[int] = None) -> Performance:
 def read_benchmark(source: str, lines: Sequence[str]) -> Performance:
     """benchmark's five lines, newer tags ([infer], [post]) or older ([inference], [postprocess]).
 
-    samples/s is the interface rate; the mean per batch follows from it where the file's name tells the batch.
+    The tool of 2020 spelled latency `lantency` and had no [preprocess] line. samples/s is the interface rate; the mean
+    per batch follows from it where the file's name tells the batch.
     """
     names = {"inference": "infer", "postprocess": "post"}
     details: Dict[str, float] = {}
+    last = ""
+    first = any("antency: " in line for line in lines)
     for line in filter(None, lines):
+        if "，" in line or "：" in line:
+            raise UserError(f"{source}: was edited by hand: `{line[:60]}` has full-width commas or colons, where "
+                            "benchmark writes `, ` and `: `; give the tool's own file")
+        if len(re.findall(r"\[[a-z0-9 ]+\] ", line)) > 1:
+            raise UserError(f"{source}: expected one `[stage] name: value, …` per line, its line ends are gone: "
+                            f"`{line[:60]}`; give the tool's own file")
         match = re.fullmatch(r"\[([a-z0-9 ]+)\] ([^\[\]]*)", line)
         if not match:
             raise UserError(f"{source}: expected one `[stage] name: value, …` per line, found `{line[:60]}`")
         tag = names.get(match[1], match[1])
         for label, value in re.findall(rf"(\w[\w ]*): {NUMBER}(?=,|$)", match[2]):
-            details[f"{tag} {label}"] = float(value)
+            if first:
+                label = label.replace("antency", "atency")
+            _once(source, details, f"{tag} {label}", float(value))
+            last = value
     needed = ("e2e throughputRate", "e2e latency", "data read moduleLatency", "preprocess moduleLatency",
               "infer Interface throughputRate", "infer moduleLatency", "post throughputRate",
               "post moduleLatency")
-    _need(source, details, needed)
-    if abs(details["post throughputRate"] * details["post moduleLatency"] / 1000 - 1) > 1e-3:
-        raise UserError(f"{source}: is cut off: the rate and latency of its last line do not belong together")
+    _need(source, details, [label for label in needed if not (first and label.startswith("preprocess"))])
+    rate, latency = details["post throughputRate"], details["post moduleLatency"]
+    if abs(rate * latency / 1000 - 1) > 1e-3:
+        why = "is cut off" if rate and f"{1000 / rate:.6g}".startswith(last) else "was edited by hand"
+        raise UserError(f"{source}: {why}: the rate and latency of its last line do not belong together, they are of "
+                        f"{rate * latency:.6g} ms, expected 1000")
     name = re.search(r"_batchsize_(\d+)_device_\d+\.txt$", source)
     batch = int(name[1]) if name else None
     rate = details["infer Interface throughputRate"]
@@ -119,11 +134,13 @@ def read_pure(source: str, lines: Sequence[str], batch: Optional[int] = None) ->
     """
     named = re.search(r"_bs(\d+)_in_device_\d+\.txt$", source)
     batch = batch or (int(named[1]) if named else None)
-    details = {}
+    details: Dict[str, float] = {}
     for line in lines:
         match = re.search(rf"ave_th\w+Rate ?[=:] ?{NUMBER}samples/s, ave_latency ?[=:] ?{NUMBER}ms$", line)
         if match:
-            details = {"ave_throughputRate": float(match[1]), "ave_latency": float(match[2])}
+            _once(source, details, "ave_throughputRate", float(match[1]))
+            _once(source, details, "ave_latency", float(match[2]))
+    _one_run(source, "Dataset number: 0", sum("Dataset number: 0 " in line for line in lines))
     _need(source, details, ("ave_throughputRate", "ave_latency"))
     costs = [float(cost) for cost in re.findall(rf"finished cost {NUMBER}ms", "\n".join(lines))]
     figures = _figures(summarise(costs)) if costs else {}
@@ -137,29 +154,50 @@ def read_pure(source: str, lines: Sequence[str], batch: Optional[int] = None) ->
 def read_msame(source: str, lines: Sequence[str], batch: Optional[int] = None) -> Performance:
     """msame's log in each of its modes. The mean leaves out the first run where msame printed that figure.
 
-    Median and 99th percentile are over the printed runs, the first left out where there are more.
+    Median and 99th percentile are over the printed runs, the first left out where there are more. With a folder as
+    input msame rounds its averages to two decimals; where its `Inference time` lines are all there, the mean is theirs.
     """
     details = {}
+    shown: Dict[str, str] = {}
     times = []
     for line in lines:
-        match = re.fullmatch(rf"Inference average time( without first time)? ?: {NUMBER} ms", line)
+        match = re.fullmatch(rf"Inference average time( without first time)? ?: (?:{NUMBER}|-?nan) ms", line)
         if match:
-            details["average without first" if match[1] else "average"] = float(match[2])
+            label = "average without first" if match[1] else "average"
+            _one_run(source, line.partition(":")[0].strip(), 2 if label in shown else 1)
+            if match[2] is None:
+                raise UserError(f"{source}: msame failed: it ran nothing ({line})")
+            shown[label], details[label] = match[2], float(match[2])
+        elif re.match(r"Inference average time[\w ]*: ?[\d.]+ ?ms", line):
+            raise UserError(f"{source}: was edited by hand: msame does not write `{line[:60]}` so; give its own log")
         match = re.fullmatch(rf"Inference time: {NUMBER}ms", line)
         if match:
             times.append(float(match[1]))
         if line.startswith("[ERROR]"):
             raise UserError(f"{source}: msame failed: {line}")
+        if line.startswith("terminate called"):
+            raise UserError(f"{source}: msame failed: it was aborted ({line})")
+    _one_run(source, "load model", sum(line.startswith("[INFO] load model") for line in lines))
     _need(source, details, ("average",))
     whole_log = any(line.startswith("[INFO] load model") for line in lines)
     if whole_log and not any(line.endswith("Execute sample success") for line in lines):
         raise UserError(f"{source}: is cut off, msame's line `Execute sample success` is missing")
     figures = _figures(summarise(times[1:] or times)) if times else {}
-    figures["mean_ms"] = mean = details.get("average without first", details["average"])
+    if not (times and _rounded(shown["average"], times)
+            and _rounded(shown.get("average without first"), times[1:])):  # an excerpt, without all of its runs
+        figures["mean_ms"] = details.get("average without first", details["average"])
+    mean = figures["mean_ms"]
     return Performance(source, "msame", _backend(source, "npu", lines), batch, details=details, **figures,
                        samples_per_s=1000 * batch / mean if batch and mean else None,
                        definition="1000 * batch / mean of msame's inference time, the first run left out where it "
                                   "printed that, on one device")
+
+
+def _rounded(shown: Optional[str], times: Sequence[float]) -> bool:
+    """Whether an average that msame printed is that of these times, rounded to two decimals; without one: no times."""
+    if shown is None or not times:
+        return shown is None and not times
+    return re.fullmatch(r"\d+\.\d\d", shown) is not None and abs(sum(times) / len(times) - float(shown)) < 0.0051
 
 
 def read_ais_log(source: str, lines: Sequence[str]) -> Performance:
@@ -171,12 +209,13 @@ def read_ais_log(source: str, lines: Sequence[str]) -> Performance:
         match = re.search(r"\b(NPU_compute_time|H2D_latency|D2H_latency) \(ms\): (.*)", line)
         if match:
             found = {name: value for name, value in _pairs(match[2])}
-            details.update({f"{match[1]} {name}": value for name, value in found.items()})
+            for name, value in found.items():
+                _once(source, details, f"{match[1]} {name}", value)
             if match[1] == "NPU_compute_time":
                 figures = _figures(found)
         match = re.search(rf"\bthroughput\b.*\D: {NUMBER}$", line)
         if match:
-            details["throughput"] = float(match[1])
+            _once(source, details, "throughput", float(match[1]))
             named = re.search(rf"batchsize(?:\.mean)?\({NUMBER}\)/NPU_compute_time\.mean\({NUMBER}\)", line)
             if named:
                 batch = int(float(named[1]))
@@ -191,18 +230,20 @@ def read_ais_log(source: str, lines: Sequence[str]) -> Performance:
 def read_trtexec(source: str, lines: Sequence[str], batch: Optional[int] = None) -> Performance:
     """trtexec's log, TensorRT 7 (a block per section) and 8 to 10 (a line per section): the GPU compute section.
 
-    The throughput that trtexec itself prints is not used: it counts queries, or is 0. Reference figures of the T4 are
-    of the median, so that rate stands beside, in `details`.
+    The throughput that trtexec itself prints is not used: it counts queries, or is 0. Of several streams no rate is
+    told: their queries overlap, so the time of one tells none. Reference figures of the T4 are of the median, so that
+    rate stands beside, in `details`.
     """
     sections: Dict[str, Dict[str, float]] = {}
-    section = ""
+    section, streams = "", 1
     for line in lines:
         if line.startswith("&&&& FAILED"):
             said = next((other.partition("[E]")[2].strip() for other in lines if "] [E] " in other), line)
             raise UserError(f"{source}: trtexec failed: {said}")
-        shapes = re.search(r"--shapes=\S*?:(\d+)x", line)
-        if shapes and batch is None:
-            batch = int(shapes[1])
+        if batch is None:
+            batch = _trtexec_batch(line)
+        several = re.search(r"--(?:infS|s)treams=(\d+)", line)
+        streams = int(several[1]) if several else streams
         body = re.sub(r"^(\[[^\]]*\] ?)+", "", line)
         if re.fullmatch(r"(Host Latency|Enqueue Time|GPU Compute)", body):
             section = body
@@ -222,11 +263,28 @@ def read_trtexec(source: str, lines: Sequence[str], batch: Optional[int] = None)
     compute = sections.get("GPU Compute Time") or sections.get("GPU Compute") or {}
     _need(source, compute, ("mean", "median"))
     details = {f"{section} {name}": value for section, found in sections.items() for name, value in found.items()}
+    if streams > 1:
+        return Performance(source, "trtexec", "tensorrt", batch, **_figures(compute), details=details,
+                           definition=f"not told by a run of {streams} streams, whose queries overlap; run trtexec "
+                                      "without --streams")
     if batch:
         details["samples/s by the median, as the reference's T4 figures are"] = 1000 * batch / compute["median"]
     return Performance(source, "trtexec", "tensorrt", batch, **_figures(compute), details=details,
                        samples_per_s=1000 * batch / compute["mean"] if batch else None,
                        definition="1000 * batch / mean GPU compute time")
+
+
+def _trtexec_batch(line: str) -> Optional[int]:
+    """The batch that a line of trtexec's log tells: --batch=16, `Batch: 16`, or --shapes where all inputs agree."""
+    match = re.search(r"--batch=(\d+)|\] Batch: (\d+)$", line)
+    if match:
+        return int(match[1] or match[2])
+    shapes = re.search(r"--shapes=(\S+)", line)
+    if not shapes:
+        return None
+    firsts = {found[1] if found else "" for part in shapes[1].strip("'\"").split(",")
+              for found in [re.search(r":(\d+)(?:x\d+)*$", part)]}
+    return int(firsts.pop()) if len(firsts) == 1 and firsts != {""} else None
 
 
 def _read_json(source: str, text: str) -> Performance:
@@ -244,7 +302,9 @@ def _read_json(source: str, text: str) -> Performance:
         compute = value["NPU_compute_time"]
         figures = _figures({name: float(number) for name, number in compute.items()})
         devices = len(value.get("devices", [0]))  # of a summary that common.devices merged, which tells the batch too
-        _need(source, figures, ("mean_ms",) if "devices" in value else ("mean_ms", "median_ms"))
+        # with --threads ais_bench keeps begin and end of each run, and tells their mean alone
+        threads = [list] == sorted({type(item) for item in value.get("npu_compute_time_list", [])}, key=str)
+        _need(source, figures, ("mean_ms",) if "devices" in value or threads else ("mean_ms", "median_ms"))
         rate = float(value["throughput"])
         return Performance(source, "ais_infer", _backend(source, "npu"),
                            value.get("batch") or _batch(rate, figures["mean_ms"]),
@@ -264,9 +324,20 @@ def _pairs(text: str) -> List[Tuple[str, float]]:
 
 def _add(source: str, sections: Dict[str, Dict[str, float]], section: str, pairs: Sequence[Tuple[str, float]]) -> None:
     for name, value in pairs:
-        if sections.setdefault(section, {}).setdefault(name, value) != value:
-            raise UserError(f"{source}: holds more than one run ({section} {name} is {sections[section][name]:g} and "
-                            f"{value:g}); give a log of one run")
+        _once(source, sections.setdefault(section, {}), name, value, f"{section} ")
+
+
+def _once(source: str, found: Dict[str, float], name: str, value: float, subject: str = "") -> None:
+    """Keep a figure; another value for it is of another run, whose figures must not be mixed with this one's."""
+    if found.setdefault(name, value) != value:
+        raise UserError(f"{source}: holds more than one run ({subject}{name} is {found[name]:g} and {value:g}); give "
+                        "a log of one run")
+
+
+def _one_run(source: str, mark: str, count: int) -> None:
+    if count > 1:
+        raise UserError(f"{source}: holds more than one run (`{mark}` stands there {count} times); give a log of one "
+                        "run")
 
 
 def _figures(found: Mapping[str, float]) -> Dict[str, float]:
@@ -322,6 +393,8 @@ def show(result: Performance) -> Iterator[str]:
         where = "one device" if result.devices == 1 else f"{result.devices} devices together"
         yield f"  samples/s on {where}: {result.samples_per_s:.6g}"
         yield f"    = {result.definition}"
+    elif result.batch is not None and result.definition.startswith("not told"):
+        yield f"  samples/s: {result.definition}"
     for name, value in result.details.items():
         yield f"  {name}: {value:g}"
 
@@ -350,7 +423,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
             continue
         value: Any = getattr(result, args.field)
         if value is None:
-            raise UserError(f"{path}: does not tell {args.field}" + (", give --batch N" if args.batch is None else ""))
+            told = result.definition if args.field == "samples_per_s" and result.batch is not None else ""
+            raise UserError(f"{path}: does not tell {args.field}" + (
+                f": {told}" if told else ", give --batch N" if args.batch is None else ""))
         print(value)
 
 

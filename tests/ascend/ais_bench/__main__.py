@@ -3,6 +3,8 @@
 2022-07: results are only numbered, sumary.json inside the folder, a last batch that is not full is dropped.
 2022-09: results named after the input, the last batch filled up; an existing folder is refused.
 2022-11 and 2023 (the default): the summary lies beside the folder; in 2023 the model's batch counts.
+2024: as 2023, and a model or an input that is a link, that the group or others can write, that is another's or whose
+path holds other characters than letters, digits and _./- is refused.
 """
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ import argparse
 import json
 import os
 import re
+import stat
 import sys
 from datetime import datetime
 from typing import Any, Dict, List
@@ -32,6 +35,28 @@ def error(text: str) -> None:
     raise RuntimeError()
 
 
+def legal(path: str) -> bool:
+    """What the generation of 2023-09 and later takes as a path to read, and each file in a folder."""
+    about = os.lstat(path)
+    if not re.fullmatch(r"[A-Za-z0-9_./-]+", path) or stat.S_ISLNK(about.st_mode) or about.st_mode & 0o022:
+        return False
+    return about.st_uid in (0, os.geteuid()) or about.st_gid in os.getgroups()
+
+
+def input_path(text: str) -> str:
+    if GENERATION >= "2024":
+        for path in text.split(","):
+            if not os.path.exists(path) or not legal(path):
+                raise argparse.ArgumentTypeError(f"input path:{path} is illegal. Please check.")
+    return text
+
+
+def model_path(text: str) -> str:
+    if GENERATION >= "2024" and os.path.exists(text) and not legal(text):
+        raise argparse.ArgumentTypeError(f"om path:{text} is illegal. Please check.")
+    return text
+
+
 def at_least(low: int) -> Any:
     def number(text: str) -> int:
         if not text.isdigit() or int(text) < low:
@@ -42,18 +67,22 @@ def at_least(low: int) -> Any:
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser()
-    made.add_argument("--model", *(["-m"] if GENERATION >= "2023" else ["--om"]), required=True)
-    made.add_argument("--input", "-i")
+    made.add_argument("--model", *(["-m"] if GENERATION >= "2023" else ["--om"]), required=True, type=model_path)
+    made.add_argument("--input", "-i", type=input_path)
     made.add_argument("--output", "-o")
     made.add_argument("--outfmt", default="BIN", choices=["NPY", "BIN", "TXT"])
     made.add_argument("--loop", "-l" if GENERATION >= "2023" else "-r", type=at_least(1), default=1)
     made.add_argument("--batchsize", type=at_least(1), default=None if GENERATION >= "2023" else 1)
-    made.add_argument("--device", type=int, default=0, choices=range(256))
+    made.add_argument("--device", *(["-d"] if GENERATION >= "2023" else []), type=int, default=0, choices=range(256))
+    made.add_argument("--debug", default="False")
     made.add_argument("--pure_data_type", default="zero", choices=["zero", "random"])
     if GENERATION >= "2022-09":
         made.add_argument("--output_dirname")
     if GENERATION >= "2022-11":
         made.add_argument("--warmup_count", type=at_least(0), default=1)
+        made.add_argument("--display_all_summary", type=lambda text: text.lower() in ("1", "true"), default=False)
+        made.add_argument("--run_mode", default="array", choices=["array", "files", "tensor", "full"])
+        made.add_argument("--output_batchsize_axis", type=at_least(0), default=0)
     return made
 
 
@@ -65,6 +94,8 @@ def listed(text: str, count: int) -> List[List[str]]:
     """The files of each sample, one per model input."""
     names = text.split(",")
     if os.path.isfile(names[0]):
+        if len(names) % count:
+            error(f"fileslist:{len(names)} intensor:{count} not match")
         each = len(names) // count
         columns = [names[start:start + each] for start in range(0, each * count, each)]
     else:
@@ -72,6 +103,9 @@ def listed(text: str, count: int) -> List[List[str]]:
             error(f"args input length:{len(names)} not match model inputs:{count}")
         columns = [sorted((os.path.join(name, entry) for entry in os.listdir(name)
                            if entry.endswith((".npy", ".NPY", ".bin", ".BIN"))), key=natural) for name in names]
+    for name in (name for column in columns for name in column):
+        if GENERATION >= "2024" and not legal(name):
+            raise RuntimeError(f"input data:{name} is illegal")
     if not columns or not columns[0] or len({len(column) for column in columns}) > 1:
         error("input filelist length not match")
     return [list(row) for row in zip(*columns)]
@@ -143,7 +177,7 @@ def main(program: str = "ais_bench") -> None:
 
 
 def infer(args: argparse.Namespace, model: standin.Model, batch: int, folder: str) -> None:
-    whole = model.input_bytes()
+    whole, axis = model.input_bytes(), getattr(args, "output_batchsize_axis", 0)
     warm_ups = {"2022-07": 5, "2022-09": 1}.get(GENERATION) or args.warmup_count
     if args.input:
         inputs = listed(args.input, len(whole))
@@ -170,16 +204,19 @@ def infer(args: argparse.Namespace, model: standin.Model, batch: int, folder: st
             if len(buffer) != whole[place]:
                 error(f"arg{place} tensorsize: {whole[place]} filesize: {len(buffer)} not match")
         if start == 0:
+            if not args.input and args.pure_data_type == "random":
+                buffers = [os.urandom(size) for size in whole]
             for _ in range(warm_ups):
                 model.run(buffers)
-            info(f"warm up {warm_ups}" + (" times done" if GENERATION <= "2022-09" else " done"))
+            if GENERATION > "2022-07":  # which runs them and does not say so
+                info(f"warm up {warm_ups}" + (" times done" if GENERATION <= "2022-09" else " done"))
         own: List[float] = []
         for _ in range(args.loop):
             outputs, cost = model.run(buffers)
             own.append(float(np.float32(round(cost, 3))))
         costs += [sum(own) / len(own)] if GENERATION == "2022-07" else own
         for output in outputs:
-            if output.shape[0] % group:
+            if output.shape[axis] % group:
                 error(f"save out files error array shape:{output.shape}")
         for place, sample in enumerate(part):
             names = []
@@ -189,33 +226,33 @@ def infer(args: argparse.Namespace, model: standin.Model, batch: int, folder: st
                     stem = f"input{start + place}_output"
                 if folder:
                     names.append(os.path.join(folder, f"{stem}_{number}.{args.outfmt.lower()}"))
-                    save(names[-1], np.array_split(output, group)[place], args.outfmt)
+                    save(names[-1], np.array_split(output, group, axis)[place], args.outfmt)
             listing[str(start + place)] = {"infiles": sample, "outfiles": names}
     summary: Dict[str, Any] = {
         "filesinfo": listing, "args": sys.argv, "NPU_compute_time": figures(costs), "H2D_latency": figures([0.05] * 2),
         "D2H_latency": figures([0.05] * 2), "throughput": 1000 * batch / figures(costs)["mean"]}
     if GENERATION >= "2022-11":
         summary.update(npu_compute_time_list=costs, pid=os.getpid())
-    report(summary, batch)
+    report(summary, batch, GENERATION <= "2022-09" or args.display_all_summary)
     if folder:
         with open(f"{folder}_summary.json" if GENERATION >= "2022-11" else os.path.join(folder, "sumary.json"), "w",
                   encoding="utf-8") as file:
             json.dump(summary, file)
 
 
-def report(summary: Dict[str, Any], batch: int) -> None:
+def report(summary: Dict[str, Any], batch: int, everything: bool) -> None:
     def line(name: str) -> None:
         shown = ", ".join(f"{key} = {value}" for key, value in summary[name].items() if key != "count")
         info(f"{name} (ms): {shown}")
     info("-----------------Performance Summary------------------")
-    if GENERATION <= "2022-09":
+    if everything:
         line("H2D_latency")
     line("NPU_compute_time")
-    if GENERATION <= "2022-09":
+    if everything:
         line("D2H_latency")
     mean = summary["NPU_compute_time"]["mean"]
     formula = {"2022-07": "(1000*batchsize/NPU_compute_time)",
-               "2023": f"1000*batchsize.mean({batch})/NPU_compute_time.mean({mean})"}.get(
+               **dict.fromkeys(("2023", "2024"), f"1000*batchsize.mean({batch})/NPU_compute_time.mean({mean})")}.get(
                    GENERATION, f"1000*batchsize({batch})/NPU_compute_time.mean({mean})")
     info(f"throughput {formula}: {summary['throughput']}")
     info("------------------------------------------------------")

@@ -1,0 +1,1 @@
+"""Stands in for the part of ais_bench that runs an .om."""
