@@ -431,10 +431,7 @@ def test_make_om_runs_atc_with_the_python_of_before_and_the_export_with_the_proj
         (tmp_path / name).chmod(0o755)
     (tmp_path / "w.pth").write_bytes(b"")
     path = os.pathsep.join([str(ROOT / ".venv/bin"), str(tmp_path), str(ASCEND), "/usr/bin", "/bin"])
-    files = ["-f", "Makefile"]
-    if "outside.mk" not in (ROOT / "common/make/model.mk").read_text():
-        files += ["-f", str(ROOT / "common/make/outside.mk")]
-    succeeded(machine.run("make", "-C", str(machine.folder), *files, f"PYTHON={machine.tools}/bin/python3", "om",
+    succeeded(machine.run("make", "-C", str(machine.folder), f"PYTHON={machine.tools}/bin/python3", "om",
                           f"PTH={tmp_path}/w.pth", "BATCHES=1", PATH=path, STANDIN_CHIP="310", PYTHONPATH="/theirs"))
     assert (tmp_path / "noted").read_text() == f"{tmp_path}/python3|/theirs\n"
 

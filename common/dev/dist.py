@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import re
 import shutil
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
@@ -96,18 +95,6 @@ def lean(folder: Path) -> Dict[str, Path]:
     return {name: path for name, path in chosen.items() if name not in ("common/data/demo.json", "demo.json")}
 
 
-def requirements(folder: Path) -> str:
-    """The model's requirements, each pinned to the version that the collection's environment is tested with."""
-    pinned = dict(line.split("==") for line in (folder.parent / "requirements.txt").read_text(
-        encoding="utf-8").split() if "==" in line)
-    names = re.findall(r"^([A-Za-z0-9._-]+)", (folder / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
-    loose = [name for name in names if name not in pinned]
-    if loose:
-        raise UserError(f"{folder}/requirements.txt: {', '.join(loose)} is in no pinned version in "
-                        f"{folder.parent}/requirements.txt")
-    return "".join(f"{name}=={pinned[name]}\n" for name in names if name != "dominate")
-
-
 def write(folder: Path, target: Path, full: bool = False, holder: str = HOLDER) -> List[str]:
     """Write the self-contained folder to `target`, which must not exist or be empty; gives the paths in it.
 
@@ -130,7 +117,7 @@ def write(folder: Path, target: Path, full: bool = False, holder: str = HOLDER) 
             else:
                 shutil.copy2(path, part / name)
         if not full:
-            for name, text in (("requirements.txt", requirements(folder)),
+            for name, text in (("requirements.txt", reach.requirements(folder)),
                                ("modelzoo_level.txt", modelzoo.level(folder)), ("README.md", modelzoo.readme(folder))):
                 files.write_text(part / name, text)
                 chosen[name] = part / name

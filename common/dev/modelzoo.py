@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from common.base import facts, files
 from common.base.errors import UserError
+from common.dev import reach
 from common.dev import readme as tables
 
 RULES = files.read_json(Path(__file__).with_name("modelzoo.json"))
@@ -152,6 +153,7 @@ def chip_rows(model: facts.Facts) -> List[Tuple[str, str, str, str, str]]:
     return rows
 
 
+# long: the chapters of one document, in their order
 def readme(folder: Path) -> str:
     """README.md in ModelZoo's order, in Chinese: from facts and results, with the words of README.zh.md."""
     model = facts.load(folder)
@@ -235,5 +237,4 @@ def _one_line(folder: Path) -> List[str]:
 
 
 def _pins(folder: Path) -> List[str]:
-    from common.dev import dist
-    return dist.requirements(folder).split()
+    return reach.requirements(folder).split()

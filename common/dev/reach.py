@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Set, Tuple
 
+from common.base.errors import UserError
+
 SHARED = Path(__file__).resolve().parents[1]
 OPTIONAL = {"common.devices", "common.engines.openvino_session", "common.convert.upstream"}
 """What one NPU, or ONNX Runtime in its place, does without: several devices, OpenVINO, the upstream's code.
@@ -95,3 +97,15 @@ def reached(folder: Path, start: Iterable[str], kinds: Iterable[str], text: str 
         todo += [(one, folder / one) for one in re.findall(r"[\w.-]+", text)
                  if Path(one).suffix in kinds and "/" not in one]
     return found
+
+
+def requirements(folder: Path) -> str:
+    """The model's requirements, each pinned to the version that the collection's environment is tested with."""
+    pinned = dict(line.split("==") for line in (folder.parent / "requirements.txt").read_text(
+        encoding="utf-8").split() if "==" in line)
+    names = re.findall(r"^([A-Za-z0-9._-]+)", (folder / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    loose = [name for name in names if name not in pinned]
+    if loose:
+        raise UserError(f"{folder}/requirements.txt: {', '.join(loose)} is in no pinned version in "
+                        f"{folder.parent}/requirements.txt")
+    return "".join(f"{name}=={pinned[name]}\n" for name in names if name != "dominate")

@@ -40,7 +40,7 @@ export CHECKPOINT
 
 # Goals that make nothing of what is there. `make -n` in a fresh folder has nothing to look at.
 MAKEFLAGS += --no-builtin-rules
-IDLE  := help clean distclean setup extras doctor dist readme bench demo-weights selftest upstream classifier
+IDLE  := help clean distclean setup extras doctor dist submit readme bench demo-weights selftest upstream classifier
 GOALS := $(filter-out $(IDLE),$(or $(MAKECMDGOALS),help))
 DRY   := $(findstring n,$(filter-out ---%,$(firstword -$(MAKEFLAGS))))
 FRESH := $(if $(DRY),$(if $(wildcard $(B)/.args),,yes))
@@ -104,6 +104,8 @@ else
 $(B)/.args/%: ;
 $(B)/inputs.json $(B)/checkpoint.list $(if $(filter demo,$(MADE_FIRST)),,$(LISTS)): ;
 
+include $(MK)/dist.mk
+
 # The upstream's code. Asked for each time; the mark changes only when the commit or a diff does.
 .PHONY: upstream
 upstream: FORCE | $(READY) ## the upstream's pinned commit, diffs applied, in build/upstream (UPSTREAM_URL= a mirror or clone)
@@ -113,7 +115,7 @@ build/upstream/.fetched.json: upstream ;
 $(foreach stage,$(filter export%,$(STAGES)),$(eval $(B)/$($(stage)_OUT): build/upstream/.fetched.json))
 endif
 
-.PHONY: all report report.json readme selftest clean help dist doctor demo-weights bench
+.PHONY: all report report.json readme selftest clean help doctor demo-weights bench
 report.json: $(B)/report.json
 all: report ## the whole way: export, preprocess, inference, accuracy, performance, report
 report: $(B)/report.html ## build/report.json and report.html, and the summary on the terminal
@@ -123,9 +125,6 @@ demo-weights: | $(READY) ## train the demo's weights anew, into build/demo-weigh
 	@mkdir -p $(B)/demo-weights
 	cd $(B)/demo-weights && $(TRAIN_CMD) --output demo.pth
 	@echo "PTH=$(B)/demo-weights/demo.pth uses them; copied here with their .json, they are the demo's"
-
-dist: | $(READY) ## this folder as one that needs nothing outside itself, in DEST=folder
-	@$(PY) -m common.dev.dist "$$DEST"
 
 # with the environment as it is: what is missing from it is what doctor is to tell
 doctor: ## what `make all` finds on this machine, and what to do about what is missing
@@ -154,5 +153,5 @@ clean: ## remove build/
 help: ## this list
 	@echo "$(NAME): make [target] [DATASETS_PATH=folder] [PTH=checkpoint|seeded] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann|openvino] [PRECISION=f32|bf16] [DEVICES=0,1,..] [STREAM=1|ray]"
 	@echo "stages: $(STAGES)"
-	@$(call q,$(NOW)) -m common.make help Makefile model.mk om.mk compare.mk setup.mk
+	@$(call q,$(NOW)) -m common.make help Makefile model.mk om.mk compare.mk dist.mk setup.mk
 endif

@@ -22,6 +22,7 @@ KINDS = {
     "judged": "its status is a verdict, which the report tells at the end: it failed only where it left no file",
     "fresh": "its status proves nothing: what an earlier run left is removed before",
 }
+OUTSIDE = Path(__file__).resolve().parents[1] / "npu/outside.sh"
 PATIENCE = 1800.0
 """Seconds that a timed stage waits for the others on this machine."""
 
@@ -71,9 +72,9 @@ def run(build: Path, name: str, command: str, out: Path, needs: Sequence[str], k
         out.unlink(missing_ok=True)
     with turn("timed" in kind) as disturbed:
         begin = time.time()
-        # what stands in the build folder is not imported; a compiler written in Python is as it was
-        safe = {} if "fresh" in kind else {"PYTHONSAFEPATH": "1"}
-        status = _bash(command, {"USES": str(uses.resolve()), **safe})
+        # atc is run outside the project's environment; else, what stands in the build folder is not imported
+        status = _bash(command, {"USES": str(uses.resolve()), "PYTHONSAFEPATH": "1"},
+                       ["bash", str(OUTSIDE)] if "fresh" in kind else [])
     if status and not ("judged" in kind and out.is_file() and out.stat().st_size):
         return status
     if not out.exists():
@@ -85,9 +86,9 @@ def run(build: Path, name: str, command: str, out: Path, needs: Sequence[str], k
     return 0
 
 
-def _bash(command: str, more: Dict[str, str]) -> int:
-    """The status of the command line in bash, which Ctrl-C reaches as well as this process."""
-    process = subprocess.Popen(["bash", "-euo", "pipefail", "-c", command], env={**os.environ, **more})
+def _bash(command: str, more: Dict[str, str], before: Sequence[str]) -> int:
+    """The status of the command line in bash (`before` it, a program that runs it), which Ctrl-C reaches as well as this process."""
+    process = subprocess.Popen([*before, "bash", "-euo", "pipefail", "-c", command], env={**os.environ, **more})
     while True:
         try:
             status = process.wait()
