@@ -14,6 +14,8 @@ from common.convert import checkpoint
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 """Mean colour of DIV2K, red, green, blue, in 0..1."""
+UNTOLD = {"res_scale": float}
+"""What stands in no tensor; the export notes it in the model's metadata."""
 
 
 def conv(inputs: int, outputs: int) -> nn.Conv2d:
