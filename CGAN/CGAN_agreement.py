@@ -41,7 +41,7 @@ def compare_pictures(found: np.ndarray, expected: np.ndarray, columns: int) -> D
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     model = facts.load(__file__)
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog="Exit status 1 when a threshold of "
+    parser = argparse.ArgumentParser(description=errors.first_line(__doc__), epilog="Exit status 1 when a threshold of "
                                      "common.judge.agreement is missed; PSNR and SSIM have none.")
     parser.add_argument("found", metavar="FOUND", help="result folder of the backend in question")
     parser.add_argument("expected", metavar="EXPECTED", help="result folder of PyTorch")

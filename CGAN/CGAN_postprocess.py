@@ -64,7 +64,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
     """What the command line asks for. samples: the one id, where its output is handed over."""
     model = facts.load(__file__)
     classes = model.extra["classes"]
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=errors.first_line(__doc__))
     parser.add_argument("--bin_out_path", required=True, metavar="DIR", help="folder with the result .bin file "
                         "(`python3 -m common.data.result_files newest result` names msame's latest)")
     parser.add_argument("--save_path", required=True, metavar="DIR", help="folder for result.png")

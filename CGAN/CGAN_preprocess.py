@@ -35,7 +35,7 @@ def fingerprint(picture: np.ndarray) -> np.ndarray:
 def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
     """What the command line asks for: the noise is one sample."""
     extra = facts.load(__file__).extra
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=errors.first_line(__doc__))
     parser.add_argument("--save_path", required=True, metavar="DIR", help="folder to write to")
     parser.add_argument("--seed", type=seed_number, default=extra["seed"], help="of the noise (default: %(default)s)")
     parser.add_argument("--pth_path", metavar="PTH", help="checkpoint to read the number of noise values off "

@@ -113,7 +113,7 @@ def evaluate(output: np.ndarray, path: Path, scale: int, shave: int) -> Tuple[np
 def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] = None) -> evaluation.Evaluation:
     """What the command line asks for. samples: ids whose outputs are handed over, in place of the files in --res."""
     model = facts.load(__file__)
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
+    parser = argparse.ArgumentParser(description=errors.first_line(__doc__),
                                      epilog="LIMIT=N in the environment takes the first N results.")
     parser.add_argument("--res", required=True, metavar="RESULT", help="folder with the result .bin files")
     parser.add_argument("--HR", required=True, metavar="HR", help="folder with the high-resolution pictures")

@@ -29,7 +29,7 @@ def shrink(image: np.ndarray, scale: int) -> np.ndarray:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=errors.first_line(__doc__))
     parser.add_argument("hr", metavar="HR", help="folder with high-resolution pictures")
     parser.add_argument("lr", metavar="LR", help="folder to write to")
     parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=2, help="default: %(default)s")

@@ -91,7 +91,7 @@ def fingerprint(picture: np.ndarray) -> np.ndarray:
 
 def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
     """What the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
+    parser = argparse.ArgumentParser(description=errors.first_line(__doc__),
                                      epilog="LIMIT=N in the environment takes the first N samples.")
     parser.add_argument("cityscapes", metavar="CITYSCAPES", help="holds test_label and test_inst (datasets_deal.py)")
     parser.add_argument("out", metavar="OUT", help="folder to write to")

@@ -5,7 +5,6 @@ import gzip
 import json
 import os
 import re
-import warnings
 from pathlib import Path
 from typing import Any, Callable, Dict, Tuple
 
@@ -20,7 +19,7 @@ import edsr
 import local_enhancer
 import nested_unet
 from common.base.errors import UserError
-from common.convert import checkpoint
+from common.convert import checkpoint, trace
 
 SHARED = Path(os.environ.get("SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
@@ -256,10 +255,9 @@ def test_export_is_opset_11_of_plain_operators_and_computes_the_same(
     onnxruntime = pytest.importorskip("onnxruntime")
     network = module.seeded(**{**SMALL[module], **options})
     path = str(tmp_path / "network.onnx")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(network, torch.zeros(shape), path, dynamo=False, opset_version=11, input_names=["x"],
-                          output_names=["y"], dynamic_axes={"x": {0: "N"}, "y": {0: "N"}} if dynamic else None)
+    trace.write(network, (torch.zeros(shape),), path, {
+        "input_names": ["x"], "output_names": ["y"],
+        "dynamic_axes": {"x": {0: "N"}, "y": {0: "N"}} if dynamic else None})
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 11)]

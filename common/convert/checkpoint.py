@@ -31,6 +31,9 @@ _SLACK, _VIEWS = 1 << 20, 8
 tensors may share what is stored, or repeat a value with stride 0, and a giant of a few stored bytes fills memory."""
 
 
+_SCRIPT = "is a TorchScript archive; expected a checkpoint of tensors (torch.save of a state_dict)"
+
+
 class Loaded(Dict[str, torch.Tensor]):
     """Tensors by name, as `load` gives them; `source` is the file, for messages."""
 
@@ -66,7 +69,10 @@ def _read(path: Path) -> Any:
         magic = file.read(2)
     if magic == b"PK":
         with suppress(zipfile.BadZipFile, OSError, ValueError, NotImplementedError):  # torch.load says what is wrong
-            unpacked = sum(entry.file_size for entry in zipfile.ZipFile(path).infolist())
+            entries = zipfile.ZipFile(path).infolist()
+            if any(entry.filename.endswith("/constants.pkl") for entry in entries):  # torch before 2.6 would load its code
+                raise UserError(f"{path}: {_SCRIPT}")
+            unpacked = sum(entry.file_size for entry in entries)
             if unpacked > path.stat().st_size:  # torch.save never compresses
                 raise UserError(f"{path}: is {files.size(path.stat().st_size)} that unpack to {files.size(unpacked)}; "
                                 "expected a checkpoint as torch.save writes it, without compression")
@@ -75,9 +81,9 @@ def _read(path: Path) -> Any:
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what a damaged file raises is not settled: RuntimeError, KeyError, even OSError, …
-        foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
+        foreign = re.search(r"(?:GLOBAL|Unsupported class) ([\w.]+)", str(error))
         if "TorchScript" in str(error):
-            reason = "is a TorchScript archive; expected a checkpoint of tensors (torch.save of a state_dict)"
+            reason = _SCRIPT
         elif isinstance(error, pickle.UnpicklingError) and (foreign or magic in (b"PK", b"\x80\x04", b"\x80\x05")):
             reason = (f"holds more than tensors ({foreign.group(1) if foreign else 'a pickle of another kind'}), so it "
                       "was not loaded and nothing in it was executed; if you trust its source, save its "

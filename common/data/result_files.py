@@ -109,7 +109,7 @@ def newest(folder: files.PathLike) -> Path:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(prog="python3 -m common.data.result_files", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python3 -m common.data.result_files", description=errors.first_line(__doc__))
     parser.add_argument("verb", choices=["newest"], help="print the result folder that msame or ais_infer made last")
     parser.add_argument("folder", metavar="DIR")
     print(newest(parser.parse_args(argv).folder))

@@ -61,7 +61,7 @@ def infer(pth: files.PathLike, prep: files.PathLike, output: files.PathLike, fol
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(prog="python3 -m common.infer.pytorch_infer", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python3 -m common.infer.pytorch_infer", description=errors.first_line(__doc__))
     parser.add_argument("--pth", required=True, help="checkpoint")
     parser.add_argument("--prep", required=True, help="folder that the preprocess script wrote (with manifest.json)")
     parser.add_argument("--output", required=True, help="folder for <id>_1.bin")
