@@ -11,6 +11,9 @@ from torch import nn
 
 from common.convert import checkpoint
 
+UNTOLD = {"classes": int}
+"""What stands in no tensor; the export notes it in the model's metadata."""
+
 
 class Generator(nn.Module):
     """Noise and label → picture.

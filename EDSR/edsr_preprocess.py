@@ -54,7 +54,7 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
     parser.add_argument("--size", type=settings.positive, default=default, help="side to pad to (default: %(default)s)")
     parser.add_argument("--save_img", action="store_true", help="also write the padded pictures to DST/png")
     parser.add_argument("--onnx", metavar="ONNX", help=variant.HELP)
-    parser.add_argument("--HR", metavar="HR", help="folder with the high-resolution pictures: holds them to the model's "
+    parser.add_argument("--HR", metavar="HR", help="folder with the high-resolution pictures: holds them to --onnx's "
                         "scale before anything is written")
     args = parser.parse_args(argv)
     told = variant.find(facts.load(__file__), args.onnx)
@@ -74,7 +74,7 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
                         "pad_x": args.size - width, "pad_y": args.size - height}
 
     paths = pictures.find(args.src, "low-resolution pictures", count=settings.limit())
-    if args.HR:
+    if args.HR and "scale" in told:
         check_scale(paths, args.HR, variant.number(told, "scale", 2))
     return dataset.Preprocessing([(path.stem, [path]) for path in paths], dst, make,
                                  {"size": args.size, "save_img": args.save_img}, sample_bytes=12 * args.size ** 2,

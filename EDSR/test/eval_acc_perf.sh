@@ -39,7 +39,9 @@ echo "== preprocess =="
 python3 -m common.data.fingerprint check # stops when preprocessing is no longer what the model expects
 rm -rf prep result/devices* result/dumpOutput_device* result/PureInfer_* result/ais* # no tool clears an earlier run's results
 mkdir -p result/ais result/ais_perf
-python3 edsr_preprocess.py -s "$data/LR" -d prep --size "$size" --onnx "$model" --HR "$data/HR"
+told=() # an .om alone does not tell its variant: the reference's then
+[[ ! -s edsr_x2_$size.onnx ]] || told=(--onnx "edsr_x2_$size.onnx")
+python3 edsr_preprocess.py -s "$data/LR" -d prep --size "$size" --HR "$data/HR" ${told[@]+"${told[@]}"}
 python3 get_info.py bin prep/bin edsr_bin.info "$size" "$size"
 
 echo "== inference =="

@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence
 
-from common.base import errors, facts, files, onnx_file
+from common.base import errors, facts, files, model_file
 from common.base.errors import UserError
 
 Variant = Mapping[str, str]
@@ -28,7 +28,7 @@ def of_model(path: files.PathLike, network: Optional[str] = None) -> Dict[str, s
             raise UserError(f"{path}: an .om does not tell its variant; put {path.with_suffix('.onnx').name}, from which "
                             "it was made, beside it, or give that")
         path = path.with_suffix(".onnx")
-    found = onnx_file.metadata(path)
+    found = model_file.metadata(path)
     if network and found.get("network", network) != network:
         raise UserError(f"{path}: is a model of {found['network']}, expected one of {network}")
     return found

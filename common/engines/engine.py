@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from common.base import files, onnx_file, settings
+from common.base import files, model_file, settings
 from common.base.errors import UserError
 
 PROVIDERS = {  # device: (execution provider, the package that brings it, the name of its memory)
@@ -100,7 +100,7 @@ class Engine:
         if self.path.suffix == ".om":
             raise UserError(f"{path}: an .om runs on an NPU only; give the .onnx it was made from")
         files.existing_file(path, "an ONNX model")
-        onnx_file.external(path)  # refuses what lies outside of the folder
+        model_file.external(path)  # refuses what lies outside of the folder
 
     def run(self, arrays: Sequence[Any]) -> List[Any]:
         """Run the model once: one array per input, in its order, of its dtype and shape; gives one per output.
@@ -128,9 +128,9 @@ class Engine:
                 f"{self.threads} thread{'' if self.threads == 1 else 's'}")
 
     def sha256(self) -> str:
-        """SHA-256 of the model, its external data included (`common.base.onnx_file`), read once."""
+        """SHA-256 of the model, its external data included (`common.base.model_file`), read once."""
         if self._sha256 is None:
-            self._sha256 = onnx_file.sha256(self.path)
+            self._sha256 = model_file.sha256(self.path)
         return self._sha256
 
     def provenance(self) -> Dict[str, Any]:
