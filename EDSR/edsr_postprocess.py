@@ -59,6 +59,10 @@ def pair(stems: Sequence[str], truths: Dict[str, Path], scale: int, folder: str)
     pairs = {stem: truths.get(stem) or truths.get(re.sub(rf"x{scale}$", "", stem)) for stem in stems}
     for stem, path in pairs.items():
         if path is None:
+            other = re.fullmatch(r"(.+)x([234])", stem)
+            if other and other.group(1) in truths:
+                raise UserError(f"{stem}: is of scale {other.group(2)} by its name, the model's scale is {scale}; "
+                                f"make_lr.py --scale {scale} makes low-resolution pictures of {folder}")
             names = dict.fromkeys(f"{name}.png" for name in (stem, re.sub(rf"x{scale}$", "", stem)))
             raise UserError(f"{folder}: no high-resolution picture for {stem}, expected {' or '.join(names)} "
                             f"(scale {scale})")
@@ -74,8 +78,8 @@ def known_scale(given: Optional[int], told: variant.Variant, folder: str, stems:
                 truths: Dict[str, Path]) -> int:
     """The scale that all who tell it agree on: --scale, the model's variant, the inference's record, DIV2K's names.
 
-    given: --scale. told: the variant of the model or the samples. folder: the results', beside which a stand-in's record
-    lies. 2 where nobody tells. Raises `UserError` where two differ.
+    given: --scale. told: the variant of the model or the samples. folder: the results', beside which a stand-in's
+    record lies. 2 where nobody tells. Raises `UserError` where two differ.
     """
     found = {"--scale": given} if given else {}
     if "scale" in told:

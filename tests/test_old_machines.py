@@ -13,10 +13,15 @@ from common.base.workers import ordered
 from common.convert import trace
 from conftest import ROOT, one_line_error
 
-SCRIPTS = sorted(str(path.relative_to(ROOT)) for folder in ("common", "EDSR", "CGAN", "IntraDA", "UNetPlusPlus", "Pix2pixHD")
-                 for path in (ROOT / folder).rglob("*.py")
-                 if "build" not in path.parts and path.relative_to(ROOT).parts[1] != "common" or folder == "common"
-                 if "ArgumentParser(" in path.read_text(encoding="utf-8") or "train.parser(" in path.read_text(encoding="utf-8"))
+FOLDERS = ("common", "EDSR", "CGAN", "IntraDA", "UNetPlusPlus", "Pix2pixHD")
+
+
+def is_program(path: Path) -> bool:
+    return any(word in path.read_text(encoding="utf-8") for word in ("ArgumentParser(", "train.parser("))
+
+
+SCRIPTS = sorted(str(path.relative_to(ROOT)) for folder in FOLDERS for path in (
+    (ROOT / folder).rglob("*.py") if folder == "common" else (ROOT / folder).glob("*.py")) if is_program(path))
 
 
 def test_no_program_takes_its_docstring_apart_which_is_none_under_oo():

@@ -89,7 +89,8 @@ def ordered(task: Callable[[Item], Result], items: Sequence[Item], each: int = 0
     before = set(multiprocessing.active_children())
     try:
         executor = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), _begin, (os.getpid(),))
-    except (OSError, NotImplementedError, ImportError) as error:  # its locks lie in /dev/shm, which a container may lack or not let write
+    except (OSError, NotImplementedError, ImportError) as error:
+        # its locks lie in /dev/shm, which a container may lack or not let write
         print(f"JOBS: one process, because several cannot share a lock here ({error}; is /dev/shm "
               "writable?)", file=sys.stderr)
         _task = None

@@ -44,7 +44,8 @@ def export(network: torch.nn.Module, inputs: Sequence[Port], outputs: Sequence[s
     absolute difference allowed, in units of the output. metadata: the variant of the network, kept in the file
     (`metadata_props`, as text) for all later stages (`common.data.variant`), with the number of parameters.
     suspicion: what else may be wrong where ONNX and PyTorch differ or the output makes no sense. With SOURCE=upstream
-    the upstream's network is traced, and held to `network` all the same. Gives back the worst differences found (`metrics.difference`). Raises `UserError` where a check fails.
+    the upstream's network is traced, and held to `network` all the same.
+    Gives back the worst differences found (`metrics.difference`). Raises `UserError` where a check fails.
     """
     network = network.eval()
     metadata = {**{key: str(value) for key, value in metadata.items()},

@@ -24,7 +24,8 @@ def infer(pth: files.PathLike, prep: files.PathLike, output: files.PathLike, fol
           count: Optional[int] = None, told: Optional[Mapping[str, str]] = None) -> int:
     """Run the network on every sample of the manifest in `prep`, batch 1; gives back the number of samples.
 
-    told: the model's variant, for what stands in no tensor of the checkpoint. A run that was cut off goes on where it stopped. Outputs are float32 [1, ...] in the network's order.
+    told: the model's variant, for what stands in no tensor of the checkpoint. A run that was cut off goes on where it
+    stopped. Outputs are float32 [1, ...] in the network's order.
     """
     import torch
     from tqdm import tqdm
