@@ -9,8 +9,10 @@ import math
 import torch
 from torch import nn
 
-from common.base.errors import UserError
 from common.convert import checkpoint
+
+UNTOLD = {"classes": int}
+"""What stands in no tensor; the export notes it in the model's metadata."""
 
 
 class Generator(nn.Module):
@@ -46,8 +48,8 @@ def from_state(state: checkpoint.State, classes: int = 10) -> nn.Module:
     """
     inputs = checkpoint.width(state, "fc.0.weight", axis=1)
     if inputs <= classes:
-        raise UserError(f"the checkpoint does not fit Generator: fc.0.weight: expected more than {classes} inputs "
-                        f"(noise and {classes} classes), found {inputs}")
+        raise checkpoint.misfit(state, "fc.0.weight", f"more than {classes} inputs (noise and {classes} classes)", inputs,
+                                "Generator")
     wide = checkpoint.width(state, "deconv.0.weight")
     area = checkpoint.width(state, "fc.3.bias", "fc.3.weight", "fc.4.weight") // max(wide, 1)
     with torch.device("meta"):

@@ -13,7 +13,7 @@ from typing import Any, Dict, Optional, Sequence
 import numpy as np
 
 import util
-from CGAN_postprocess import read_output
+from CGAN_postprocess import read_output, sizes
 from common.base import errors, facts, files, metrics
 from common.base.errors import UserError
 from common.judge import agreement
@@ -41,14 +41,16 @@ def compare_pictures(found: np.ndarray, expected: np.ndarray, columns: int) -> D
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     model = facts.load(__file__)
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog="Exit status 1 when a threshold of "
+    parser = argparse.ArgumentParser(description=errors.first_line(__doc__), epilog="Exit status 1 when a threshold of "
                                      "common.judge.agreement is missed; PSNR and SSIM have none.")
     parser.add_argument("found", metavar="FOUND", help="result folder of the backend in question")
     parser.add_argument("expected", metavar="EXPECTED", help="result folder of PyTorch")
     parser.add_argument("--output", metavar="JSON", help="file for the figures")
+    parser.add_argument("--onnx", metavar="ONNX", help="the model that the results are of (default: the reference's)")
+    parser.add_argument("--prep", metavar="DIR", help="what CGAN_preprocess.py wrote, which knows the model if it was told")
     args = parser.parse_args(argv)
-    result = compare_pictures(read_output(args.found, model.extra), read_output(args.expected, model.extra),
-                              model.extra["classes"])
+    extra = sizes(model, args.onnx, args.prep)
+    result = compare_pictures(read_output(args.found, extra), read_output(args.expected, extra), extra["classes"])
     result["expected_sha256"] = agreement.digest(args.expected)
     if args.output:
         files.write_json(Path(args.output), result)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -15,7 +15,7 @@ import digit_classifier
 import util
 from common.base import errors, facts, files, pictures
 from common.base.errors import UserError
-from common.data import dataset, evaluation, result_files
+from common.data import dataset, evaluation, result_files, variant
 from common.judge import verdicts
 
 
@@ -60,28 +60,43 @@ def score(read: np.ndarray, classes: int) -> float:
     return 100 * float((read == np.arange(len(read)) % classes).mean())
 
 
+def sizes(model: facts.Facts, onnx: Optional[str], prep: Optional[str]) -> Dict[str, int]:
+    """`noises`, `classes` and `side` of the pictures, as the model or the samples tell them, else the reference's."""
+    told = variant.find(model, onnx, prep)
+    return {key: variant.number(told, key, model.extra[key]) for key in ("noises", "classes", "side")}
+
+
 def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] = None) -> evaluation.Evaluation:
     """What the command line asks for. samples: the one id, where its output is handed over."""
     model = facts.load(__file__)
-    classes = model.extra["classes"]
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=errors.first_line(__doc__))
     parser.add_argument("--bin_out_path", required=True, metavar="DIR", help="folder with the result .bin file "
                         "(`python3 -m common.data.result_files newest result` names msame's latest)")
     parser.add_argument("--save_path", required=True, metavar="DIR", help="folder for result.png")
     parser.add_argument("--accuracy", metavar="JSON", help="file for the read rate, which the report takes up")
+    parser.add_argument("--onnx", metavar="ONNX", help="the model that the results are of (default: the reference's)")
+    parser.add_argument("--prep", metavar="DIR", help="what CGAN_preprocess.py wrote, which knows the model if it was told")
     args = parser.parse_args(argv)
-    count, side = model.extra["noises"] * classes, model.extra["side"]
+    extra = sizes(model, args.onnx, args.prep if samples is None else None)
+    classes, side = extra["classes"], extra["side"]
+    count, readable = extra["noises"] * classes, (classes, side) == (model.extra["classes"], model.extra["side"])
+    if args.accuracy and not readable:
+        raise UserError(f"--accuracy: the model draws {classes} classes of {side}x{side}, the classifier reads the "
+                        f"{model.extra['classes']} digits of {model.extra['side']}x{model.extra['side']}; leave it out")
     target = Path(args.save_path) / "result.png"
     classifier = digit_classifier.load()
 
     def one(sample: str, name: str, output: np.ndarray) -> evaluation.Row:
         """The digits that are read."""
         pictures.write_rgb(target, util.grid(util.to_bytes(output), classes))
-        return {"read": read_digits(output, classifier.weights).tolist()}
+        return {"read": read_digits(output, classifier.weights).tolist() if readable else []}
 
     def finish(rows: Sequence[evaluation.Row]) -> None:
         read = np.array(rows[0]["read"])
-        print(f"{target}: {len(read)} digits, a row per noise, a column per digit")
+        print(f"{target}: {count} digits, a row per noise, a column per digit")
+        if not readable:
+            print(f"not read: the classifier knows {model.extra['classes']} digits of {model.extra['side']} pixels a side")
+            return
         value, own = score(read, classes), 100 * classifier.about["held_out_accuracy"]
         for index in np.flatnonzero(read != np.arange(len(read)) % classes):
             print(f"row {index // classes + 1}, digit {index % classes}: read as {read[index]}")
@@ -94,7 +109,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
               f"(of {classifier.about['held_out']} real MNIST digits the classifier reads {own:.2f} %)")
 
     return evaluation.Evaluation(samples or ["input"], lambda sample: find_output(args.bin_out_path),
-                                 lambda path: read_pictures(path, model.extra), one, finish,
+                                 lambda path: read_pictures(path, extra), one, finish,
                                  shape=(count, None, side, side), leaves=lambda sample, name: [target])
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from common.base import errors, facts
 from common.base.journal import Journal
-from common.data import dataset
+from common.data import dataset, variant
 
 
 def preprocess(seed: int, noises: int, latent: int, classes: int) -> np.ndarray:
@@ -35,13 +35,15 @@ def fingerprint(picture: np.ndarray) -> np.ndarray:
 def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
     """What the command line asks for: the noise is one sample."""
     extra = facts.load(__file__).extra
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=errors.first_line(__doc__))
     parser.add_argument("--save_path", required=True, metavar="DIR", help="folder to write to")
     parser.add_argument("--seed", type=seed_number, default=extra["seed"], help="of the noise (default: %(default)s)")
     parser.add_argument("--pth_path", metavar="PTH", help="checkpoint to read the number of noise values off "
                         f"(default: {extra['latent']}, the reference's)")
+    parser.add_argument("--onnx", metavar="ONNX", help="the model, to read the numbers of noise values and classes off")
     args = parser.parse_args(argv)
-    latent, classes = extra["latent"], extra["classes"]
+    told = variant.find(facts.load(__file__), args.onnx)
+    latent, classes = [variant.number(told, key, extra[key]) for key in ("latent", "classes")]
     if args.pth_path:
         import CGAN
         from common.convert import checkpoint
@@ -53,7 +55,7 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
         return array, {"noises": extra["noises"], "classes": classes, "seed": args.seed}
 
     return dataset.Preprocessing([("input", [])], args.save_path, make, settings,
-                                 4 * extra["noises"] * classes * (latent + classes), bins=".")
+                                 4 * extra["noises"] * classes * (latent + classes), bins=".", variant=told)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
@@ -65,7 +67,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     journal.add("input", {"bin": "input.bin", "source": [], "stamp": [], "shape": list(array.shape),
                           "dtype": str(array.dtype), **about})
     dataset.write_bin(folder / "input.bin", array)
-    journal.complete(["input"])
+    journal.complete(["input"], variant=dict(work.variant))
     print(f"{folder / 'input.bin'}: {array.shape[0]} rows of {work.settings['latent']} noise values and "
           f"{about['classes']} for the label, seed {about['seed']}")
 

@@ -85,7 +85,7 @@ def train(pictures: np.ndarray, digits: np.ndarray, seed: int, epochs: int) -> d
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=errors.first_line(__doc__))
     parser.add_argument("--mnist", required=True, metavar="DIR", help="folder with MNIST's t10k images and labels, "
                         "packed (.gz) or not")
     parser.add_argument("--output", required=True, metavar="NPZ", help="file to write")

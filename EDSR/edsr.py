@@ -5,17 +5,17 @@ Input float32 [N, 3, H, W], RGB, 0..255. Output float32 [N, 3, scale*H, scale*W]
 from __future__ import annotations
 
 import math
-import re
-from typing import Mapping, Optional
+from typing import Optional
 
 import torch
 from torch import nn
 
-from common.base.errors import UserError
 from common.convert import checkpoint
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 """Mean colour of DIV2K, red, green, blue, in 0..1."""
+UNTOLD = {"res_scale": float}
+"""What stands in no tensor; the export notes it in the model's metadata."""
 
 
 def conv(inputs: int, outputs: int) -> nn.Conv2d:
@@ -53,11 +53,15 @@ def upsampler(features: int, scale: int) -> nn.Sequential:
 
 
 class EDSR(nn.Module):
-    """blocks: residual blocks; features: channels; scale: 2, 3 or 4; res_scale: weight of each residual branch."""
+    """blocks: residual blocks; features: channels; scale: 2, 3 or 4; res_scale: weight of each residual branch.
+
+    rgb_range: largest value of a colour in the training that the weights come from; the network itself takes 0..255.
+    """
 
     def __init__(self, blocks: int = 16, features: int = 64, scale: int = 2, res_scale: float = 1.0):
         super().__init__()
-        self.scale = scale
+        self.scale, self.res_scale = scale, res_scale
+        self.rgb_range = 255.0
         self.sub_mean = MeanShift(-1)
         self.add_mean = MeanShift(1)
         self.head = nn.Sequential(conv(3, features))
@@ -70,26 +74,49 @@ class EDSR(nn.Module):
         return self.add_mean(self.tail(x + self.body(x)))
 
 
-def from_state(state: Mapping[str, torch.Tensor], res_scale: Optional[float] = None) -> EDSR:
+def from_state(state: checkpoint.State, res_scale: Optional[float] = None) -> EDSR:
     """The network that a checkpoint was saved from, its weights loaded, in eval mode.
 
-    Blocks, features and scale follow from names and shapes. res_scale stands in no tensor: None takes the published
-    variants' value, 0.1 for more than 64 features and 1 otherwise. Raises `UserError` for a checkpoint that fits none.
+    Blocks, features, scale and the range of values that it was trained on follow from names, shapes and the mean shift.
+    res_scale stands in no tensor: None takes the published variants' value, 0.1 for more than 64 features and 1
+    otherwise. Raises `UserError` that names the first tensor that is off.
+
+    The network takes and gives 0..255 whatever it was trained on (`--rgb_range`): with every bias multiplied by 255 /
+    range it computes the same, because convolution, ReLU and sum only scale with their input.
     """
-    blocks = len({name.split(".")[1] for name in state if re.fullmatch(r"body\.\d+\.body\.0\.weight", name)})
-    features = len(state["head.0.weight"]) if "head.0.weight" in state else 64
-    if "tail.0.2.weight" in state:
-        scale = 4
-    elif "tail.0.0.weight" in state:
-        scale = math.isqrt(len(state["tail.0.0.weight"]) // max(features, 1))
-    else:
-        scale = 2
-    if scale not in (2, 3, 4) or not blocks:
-        raise UserError(f"checkpoint: not an EDSR ({blocks} residual blocks, tail.0.0.weight for scale {scale}); "
-                        "expected body.0.body.0.weight ... and a tail for scale 2, 3 or 4")
+    features = checkpoint.width(state, "head.0.weight", "head.0.bias")
+    steps = checkpoint.blocks(state, "tail.0.", ".weight")
+    factor = math.sqrt(checkpoint.width(state, "tail.0.0.weight", "tail.0.0.bias") / features)
+    scale = 4 if steps > 1 else round(factor)
+    if scale not in (2, 3, 4) or (scale != 4 and factor != scale):
+        raise checkpoint.misfit(state, "tail.0.0.weight", f"4 or 9 times {features} rows (scale 2, 3 or 4)",
+                                list(state["tail.0.0.weight"].shape) if "tail.0.0.weight" in state else "none", "EDSR")
+    blocks = max(1, checkpoint.blocks(state, "body.", ".body.0.weight"))
     if res_scale is None:
         res_scale = 0.1 if features > 64 else 1.0
-    return checkpoint.fit(EDSR(blocks, features, scale, res_scale), state)
+    with torch.device("meta"):
+        network = EDSR(blocks, features, scale, res_scale)
+    checkpoint.fit(network, state)
+    network.rgb_range = _range(state)
+    if network.rgb_range != 255:
+        with torch.no_grad():
+            for name, parameter in network.named_parameters():
+                if name.endswith("bias"):
+                    parameter.mul_(255 / network.rgb_range)
+    return network
+
+
+def _range(state: checkpoint.State) -> float:
+    """The largest value of a colour in training, 255 or what --rgb_range said: the mean shift is so many times the mean
+    colour of DIV2K."""
+    shifts = [sign * state[f"{name}.bias"] / torch.tensor(RGB_MEAN) for sign, name in ((-1, "sub_mean"), (1, "add_mean"))]
+    value = float(shifts[0].mean())
+    if value <= 0 or any(bool((shift / value - 1).abs().max() > 0.01) for shift in shifts):
+        raise checkpoint.misfit(
+            state, "sub_mean.bias", f"minus the mean colour {list(RGB_MEAN)} times the range of values, 255 or 1, and "
+            "add_mean.bias the same with plus", f"{state['sub_mean.bias'].tolist()} and {state['add_mean.bias'].tolist()}",
+            "EDSR")
+    return 255.0 if abs(value / 255 - 1) < 0.01 else float(round(value)) if abs(value - round(value)) < 0.01 else value
 
 
 def seeded(seed: int = 0, blocks: int = 16, features: int = 64, scale: int = 2) -> EDSR:

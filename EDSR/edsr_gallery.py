@@ -49,18 +49,20 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--LR", required=True, help="folder with the low-resolution pictures")
     parser.add_argument("--HR", required=True, help="folder with the high-resolution pictures")
     parser.add_argument("--output", default=".", metavar="DIR", help="folder for gallery.json (default: here)")
-    parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=2, help="default: %(default)s")
+    parser.add_argument("--scale", type=int, choices=(2, 3, 4), help="default: as the pictures' sizes tell")
     args = parser.parse_args(argv)
     truths = {path.stem: path for path in pictures.find(args.HR, "high-resolution pictures")}
     low = {path.stem: path for path in pictures.find(args.LR, "low-resolution pictures")}
     entries = files.read_json(args.accuracy)["rows"]
-    pairs = edsr_postprocess.pair([stem_of(entry["sample"]) for entry in entries], truths, args.scale, args.HR)
+    first = stem_of(entries[0]["sample"])
+    scale = args.scale or pictures.read_size(Path(args.save) / f"{first}.png")[0] // pictures.read_size(low[first])[0]
+    pairs = edsr_postprocess.pair([stem_of(entry["sample"]) for entry in entries], truths, scale, args.HR)
     rows = []
     for entry in gallery.pick(entries):
         stem = stem_of(entry["sample"])
         found = pictures.read_rgb(Path(args.save) / f"{stem}.png")
         rows.append(row(stem, entry["value"], pictures.read_rgb(low[stem]), found, pictures.read_rgb(pairs[stem]),
-                        args.scale, model.extra["shave"]))
+                        scale, model.extra["shave"]))
     gallery.write(args.output, rows, f"The {PIECE} x {PIECE} pixels with the most detail, magnified {TIMES} times; "
                                      "their place is marked in the whole picture. The worst PSNR comes first; of many "
                                      "pictures, a middle one and the best end the list.")

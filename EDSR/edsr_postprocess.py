@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Dict, Optional, Sequence, Tuple
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from common.base import errors, facts, files, metrics, pictures, settings
 from common.base.errors import UserError
-from common.data import dataset, evaluation, result_files
+from common.data import dataset, evaluation, result_files, variant
 from common.judge import verdicts
 
 
@@ -58,14 +59,47 @@ def pair(stems: Sequence[str], truths: Dict[str, Path], scale: int, folder: str)
     pairs = {stem: truths.get(stem) or truths.get(re.sub(rf"x{scale}$", "", stem)) for stem in stems}
     for stem, path in pairs.items():
         if path is None:
-            raise UserError(f"{folder}: no high-resolution picture for {stem}, expected {stem}.png "
-                            f"or {re.sub(rf'x{scale}$', '', stem)}.png")
+            other = re.fullmatch(r"(.+)x([234])", stem)
+            if other and other.group(1) in truths:
+                raise UserError(f"{stem}: is of scale {other.group(2)} by its name, the model's scale is {scale}; "
+                                f"make_lr.py --scale {scale} makes low-resolution pictures of {folder}")
+            names = dict.fromkeys(f"{name}.png" for name in (stem, re.sub(rf"x{scale}$", "", stem)))
+            raise UserError(f"{folder}: no high-resolution picture for {stem}, expected {' or '.join(names)} "
+                            f"(scale {scale})")
     left = sorted(set(truths.values()) - set(pairs.values()))
     if left and settings.limit() is None:
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""
         raise UserError(f"{left[0]}{more}: high-resolution picture without a result; "
                         "preprocess and inference must cover every picture of HR, or set LIMIT=N")
     return pairs
+
+
+def known_scale(given: Optional[int], told: variant.Variant, folder: str, stems: Sequence[str],
+                truths: Dict[str, Path]) -> int:
+    """The scale that all who tell it agree on: --scale, the model's variant, the inference's record, DIV2K's names.
+
+    given: --scale. told: the variant of the model or the samples. folder: the results', beside which a stand-in's
+    record lies. 2 where nobody tells. Raises `UserError` where two differ.
+    """
+    found = {"--scale": given} if given else {}
+    if "scale" in told:
+        found["the model's metadata"] = variant.number(told, "scale", 2)
+    for record in result_files.records(folder) if folder else ():
+        with suppress(UserError, KeyError, TypeError):
+            found[str(record)] = int(files.read_json(record)["provenance"]["metadata"]["scale"])
+    names = {re.sub(r".*x(?=[234]$)", "", stem) for stem in stems if stem not in truths}
+    if len(names) == 1 and min(names) in ("2", "3", "4"):
+        found[f"the pictures' names ({stems[0]})"] = int(min(names))
+    if len(set(found.values())) > 1:
+        raise UserError("the scale is " + ", but ".join(f"{value} by {by}" for by, value in found.items())
+                        + "; the results are of another model, or --scale is wrong")
+    if not found:
+        print("scale 2: nothing told another one; for a model of scale 3 or 4 give --prep, --onnx or --scale")
+        return 2
+    (scale,) = set(found.values())
+    if scale not in (2, 3, 4):
+        raise UserError(f"the scale is {scale} by {next(iter(found))}, expected 2, 3 or 4")
+    return scale
 
 
 def evaluate(output: np.ndarray, path: Path, scale: int, shave: int) -> Tuple[np.ndarray, float]:
@@ -83,11 +117,14 @@ def evaluate(output: np.ndarray, path: Path, scale: int, shave: int) -> Tuple[np
 def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] = None) -> evaluation.Evaluation:
     """What the command line asks for. samples: ids whose outputs are handed over, in place of the files in --res."""
     model = facts.load(__file__)
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
+    parser = argparse.ArgumentParser(description=errors.first_line(__doc__),
                                      epilog="LIMIT=N in the environment takes the first N results.")
     parser.add_argument("--res", required=True, metavar="RESULT", help="folder with the result .bin files")
     parser.add_argument("--HR", required=True, metavar="HR", help="folder with the high-resolution pictures")
-    parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=2, help="default: %(default)s")
+    parser.add_argument("--scale", type=int, choices=(2, 3, 4), help="default: as --prep, --onnx, the record of the "
+                        "inference or DIV2K's names tell, else 2")
+    parser.add_argument("--onnx", metavar="ONNX", help="the model that the results are of (default: the one that "
+                        "edsr_preprocess.py was told)")
     parser.add_argument("--prep", metavar="DST", help="what edsr_preprocess.py wrote: results must be of its samples")
     parser.add_argument("--save", default="result/save", help="folder for the pictures (default: %(default)s)")
     parser.add_argument("--LR", metavar="LR", help="folder with the low-resolution pictures: bicubic's PSNR beside")
@@ -104,7 +141,9 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
     missing = sorted(set(stems) - set(low)) if args.LR else []
     if missing:
         raise UserError(f"{args.LR}: no low-resolution picture for {missing[0]}, expected {missing[0]}.png")
-    pairs = pair(stems, truths, args.scale, args.HR)
+    told = variant.find(model, args.onnx, args.prep if samples is None else None)
+    scale = known_scale(args.scale, told, args.res if samples is None else "", stems, truths)
+    pairs = pair(stems, truths, scale, args.HR)
 
     def picture_of(stem: str) -> Path:
         return Path(args.save) / f"{stem}.png"
@@ -112,14 +151,14 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
     def one(stem: str, name: str, output: np.ndarray) -> evaluation.Row:
         """The result's name, its PSNR, and bicubic's with --LR."""
         path = pairs[stem]
-        picture, value = evaluate(output, path, args.scale, model.extra["shave"])
+        picture, value = evaluate(output, path, scale, model.extra["shave"])
         if not math.isfinite(value):
             raise UserError(f"{path}: equals the network's output in every pixel; is HR the result folder?")
         pictures.write_rgb(picture_of(stem), to_uint8(picture))
         row = {"file": f"{name}.bin", "psnr": value}
         if args.LR:
-            plain = enlarge(pictures.read_rgb(low[stem]), args.scale)
-            row["bicubic"] = evaluate(plain, path, args.scale, model.extra["shave"])[1]
+            plain = enlarge(pictures.read_rgb(low[stem]), scale)
+            row["bicubic"] = evaluate(plain, path, scale, model.extra["shave"])[1]
         return row
 
     def finish(rows: Sequence[evaluation.Row]) -> None:
@@ -137,7 +176,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
         print(f"accuracy: {mean:.4f}")  # the reference's name for it, for who greps it
 
     return evaluation.Evaluation(
-        stems, lambda stem: min(results[stem].items())[1], lambda path: read_output(path, args.scale), one, finish,
+        stems, lambda stem: min(results[stem].items())[1], lambda path: read_output(path, scale), one, finish,
         shape=(1, 3, None, None), needs=lambda stem: [pairs[stem], *([low[stem]] if args.LR else [])],
         leaves=lambda stem, name: [picture_of(stem)])
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from common.base import errors, facts, files, pictures, settings
 from common.base.errors import UserError
-from common.data import dataset
+from common.data import dataset, variant
 
 
 def preprocess(image: np.ndarray, size: int) -> np.ndarray:
@@ -27,6 +27,18 @@ def preprocess(image: np.ndarray, size: int) -> np.ndarray:
     return padded
 
 
+def check_scale(paths: Sequence[Path], folder: str, scale: int) -> None:
+    """Raise `UserError` unless the high-resolution picture of each path is `scale` times its size (less a remainder)."""
+    import edsr_postprocess
+    truths = {path.stem: path for path in pictures.find(folder, "high-resolution pictures")}
+    pairs = edsr_postprocess.pair([path.stem for path in paths], truths, scale, folder)
+    for path in paths:
+        (width, height), (wide, high) = pictures.read_size(path), pictures.read_size(pairs[path.stem])
+        if (wide // scale, high // scale) != (width, height):
+            raise UserError(f"{path}: {width}x{height}, expected {wide // scale}x{high // scale}: the model's scale is "
+                            f"{scale}, {pairs[path.stem]} is {wide}x{high}; make_lr.py --scale {scale} makes them of HR")
+
+
 def fingerprint(picture: np.ndarray) -> np.ndarray:
     """What `common.data.fingerprint` keeps of: uint8 [H, W, 3] RGB to the network's input of a few more pixels a side."""
     return preprocess(picture, max(picture.shape[:2]) + 8)
@@ -41,7 +53,11 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
     parser.add_argument("-d", "--dst", required=True, metavar="DST", help="folder to write to")
     parser.add_argument("--size", type=settings.positive, default=default, help="side to pad to (default: %(default)s)")
     parser.add_argument("--save_img", action="store_true", help="also write the padded pictures to DST/png")
+    parser.add_argument("--onnx", metavar="ONNX", help=variant.HELP)
+    parser.add_argument("--HR", metavar="HR", help="folder with the high-resolution pictures: holds them to --onnx's "
+                        "scale before anything is written")
     args = parser.parse_args(argv)
+    told = variant.find(facts.load(__file__), args.onnx)
     dst = Path(args.dst)
 
     def make(path: Path) -> Tuple[np.ndarray, Dict[str, Any]]:
@@ -58,8 +74,11 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
                         "pad_x": args.size - width, "pad_y": args.size - height}
 
     paths = pictures.find(args.src, "low-resolution pictures", count=settings.limit())
+    if args.HR and "scale" in told:
+        check_scale(paths, args.HR, variant.number(told, "scale", 2))
     return dataset.Preprocessing([(path.stem, [path]) for path in paths], dst, make,
-                                 {"size": args.size, "save_img": args.save_img}, sample_bytes=12 * args.size ** 2)
+                                 {"size": args.size, "save_img": args.save_img}, sample_bytes=12 * args.size ** 2,
+                                 variant=told)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Optional, Sequence
 
@@ -13,6 +15,14 @@ TOLERANCE = 1e-3
 """Largest difference from PyTorch in 0..255 units."""
 
 
+def scale_factor(text: str) -> float:
+    """An argparse type: a number above 0 and at most 10."""
+    with suppress(ValueError):
+        if re.fullmatch(r"\d*\.?\d+(e-?\d+)?", text, re.ASCII) and 0 < float(text) <= 10:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"expected a number above 0 and at most 10, such as 0.1, found {text[:40]!r}")
+
+
 def main(argv: Optional[Sequence[str]] = None) -> None:
     model = facts.load(__file__)
     parser = argparse.ArgumentParser(description=__doc__)
@@ -20,7 +30,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--onnx", required=True, help="ONNX file to write")
     parser.add_argument("--size", required=True, type=positive, help="side S of the input [1,3,S,S], "
                         "as get_max_size.py prints it (DIV2K x2: 1020; performance: 256)")
-    parser.add_argument("--res_scale", type=float, help="weight of the residual branches, which stands in no tensor "
+    parser.add_argument("--res_scale", type=scale_factor, help="weight of the residual branches, which stands in no tensor "
                         "(default: 0.1 for more than 64 features, else 1)")
     args = parser.parse_args(argv)
 
@@ -33,8 +43,14 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     network = edsr.from_state(state, args.res_scale)
     port = export.Port(model.inputs[0].name, (1, 3, args.size, args.size), high=255)
     worst = export.export(network, [port], [model.outputs[0].name], args.onnx, tolerance=TOLERANCE,
-                          metadata={"network": model.name, "scale": str(network.scale),
-                                    "checkpoint_sha256": files.sha256(args.pth)})
+                          metadata={"network": model.name, "scale": network.scale, "res_scale": network.res_scale,
+                                    "rgb_range": format(network.rgb_range, "g"),
+                                    "features": len(network.head[0].weight), "blocks": len(network.body) - 1,
+                                    "checkpoint_sha256": files.sha256(args.pth)},
+                          suspicion=f"was it trained with another --res_scale than {network.res_scale:g} (make: "
+                                    "RES_SCALE=)? It stands in no tensor")
+    if network.rgb_range != 255:
+        print(f"{args.pth}: trained on 0..{network.rgb_range:g}; the model takes and gives 0..255 all the same")
     print(export.summary(args.onnx, worst))
 
 

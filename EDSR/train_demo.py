@@ -27,7 +27,7 @@ def pairs(images: Sequence[np.ndarray]) -> List[Tuple[np.ndarray, np.ndarray]]:
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     started = time.time()
-    parser = train.parser(__doc__.splitlines()[0], steps=2600)
+    parser = train.parser(errors.first_line(__doc__), steps=2600)
     parser.add_argument("--pictures", default="", metavar="DIR", help="folder with high-resolution pictures")
     args = parser.parse_args(argv)
     import torch

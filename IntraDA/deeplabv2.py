@@ -4,7 +4,7 @@ Parameter names are those of `get_deeplab_v2` in ADVENT/advent/model/deeplabv2.p
 """
 from __future__ import annotations
 
-from typing import Sequence, Tuple, Union
+from typing import Any, Sequence, Tuple, Union
 
 import torch
 from torch import nn
@@ -17,6 +17,31 @@ EXPANSION = 4  # a residual block puts out this many times its inner width
 BLOCKS = (3, 4, 23, 3)  # ResNet-101
 WIDTHS = (64, 64, 128, 256, 512)  # the stem's, then each stage's inner width
 RATES = (6, 12, 18, 24)  # dilations of a classifier's branches
+
+
+class _CeilPool(torch.autograd.Function):
+    """MaxPool2d(3, stride=2, padding=1, ceil_mode=True) that is exported with its padding in numbers, without ceil_mode.
+
+    It computes the same, and ONNX Runtime before 1.16 refuses the other. For the export alone: there is no backward.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, below: int, right: int) -> torch.Tensor:
+        return functional.max_pool2d(x, 3, stride=2, padding=1, ceil_mode=True)
+
+    @staticmethod
+    def symbolic(g: Any, x: Any, below: int, right: int) -> Any:
+        return g.op("MaxPool", x, kernel_shape_i=[3, 3], strides_i=[2, 2], pads_i=[1, 1, below, right])
+
+
+class CeilPool(nn.Module):
+    """MaxPool2d(3, stride=2, padding=1, ceil_mode=True): 256 becomes 129, not 128."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if torch.onnx.is_in_onnx_export():
+            below, right = [2 - int(side) % 2 for side in x.shape[2:]]  # an even side needs one more at its end
+            return _CeilPool.apply(x, below, right)
+        return functional.max_pool2d(x, 3, stride=2, padding=1, ceil_mode=True)
 
 
 class Bottleneck(nn.Module):
@@ -82,7 +107,7 @@ class DeepLabV2(nn.Module):
         outer = [width * EXPANSION for width in inner]
         self.conv1 = nn.Conv2d(3, stem, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(stem)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True)  # 256 becomes 129, not 128
+        self.maxpool = CeilPool()
         self.layer1 = stage(stem, inner[0], blocks[0])
         self.layer2 = stage(outer[0], inner[1], blocks[1], stride=2)
         self.layer3 = stage(outer[1], inner[2], blocks[2], dilation=2)

@@ -26,7 +26,7 @@ def equal_classes(found: files.PathLike, expected: files.PathLike, shape: Sequen
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     model = facts.load(__file__)
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog="Exit status 1 when a threshold of "
+    parser = argparse.ArgumentParser(description=errors.first_line(__doc__), epilog="Exit status 1 when a threshold of "
                                      "common.judge.agreement is missed; the share of equal classes has none.")
     parser.add_argument("found", metavar="FOUND", help="folder with the result files of the backend in question")
     parser.add_argument("expected", metavar="EXPECTED", help="folder with PyTorch's result files")

@@ -128,7 +128,7 @@ def table(classes: Sequence[Mapping[str, Any]]) -> List[str]:
 def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] = None) -> evaluation.Evaluation:
     """What the command line asks for. samples: ids whose outputs are handed over, in place of the files in RESULT."""
     model = facts.load(__file__)
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
+    parser = argparse.ArgumentParser(description=errors.first_line(__doc__),
                                      epilog="LIMIT=N in the environment takes the first N photos.")
     parser.add_argument("cityscapes", metavar="CITYSCAPES", help="holds gtFine/val/<city>, or cityscapes/ with it")
     parser.add_argument("result", metavar="RESULT", help="folder with the result .bin files; of two outputs the second counts")

@@ -10,7 +10,7 @@ import numpy as np
 
 from common.base import errors, facts, pictures, settings
 from common.base.errors import UserError
-from common.data import cityscapes, dataset
+from common.data import cityscapes, dataset, variant
 
 
 def preprocess(image: np.ndarray, size: Tuple[int, int], mean_bgr: Sequence[float]) -> np.ndarray:
@@ -38,7 +38,11 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
                                      epilog="LIMIT=N in the environment takes the first N photos.")
     parser.add_argument("cityscapes", metavar="CITYSCAPES", help="holds leftImg8bit/val/<city>, or cityscapes/ with it")
     parser.add_argument("out", metavar="OUT", help="folder to write to")
+    parser.add_argument("--onnx", metavar="ONNX", help=variant.HELP)
     args = parser.parse_args(argv)
+    told = variant.find(model, args.onnx)
+    variant.require(told, "classes", int(model.outputs[0].shape[1]), "intrada_postprocess.py holds Cityscapes' classes "
+                    "against it")
 
     def make(path: Path) -> Tuple[np.ndarray, Dict[str, Any]]:
         image = pictures.read_rgb(path)
@@ -50,7 +54,7 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
                                count=settings.limit())
     return dataset.Preprocessing([(path.stem, [path]) for path in photos.values()], args.out, make,
                                  {"size": size, "mean_bgr": model.extra["mean_bgr"]},
-                                 sample_bytes=12 * size[0] * size[1], bins=".")  # into OUT itself
+                                 sample_bytes=12 * size[0] * size[1], bins=".", variant=told)  # into OUT itself
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

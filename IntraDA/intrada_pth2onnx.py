@@ -31,7 +31,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         largest = float(network(torch.from_numpy(port.random(seed=1))).abs().max())
     worst = export.export(network, [port], [model.outputs[0].name], args.onnx, dynamic_batch=True,
                           tolerance=TOLERANCE * largest,
-                          metadata={"network": model.name, "checkpoint_sha256": files.sha256(args.pth)})
+                          metadata={"network": model.name, "classes": network.layer6.conv2d_list[0].out_channels,
+                                    "checkpoint_sha256": files.sha256(args.pth)})
     print(f"{export.summary(args.onnx, worst)}, largest score {largest:.3g}")
 
 

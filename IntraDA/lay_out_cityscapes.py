@@ -54,7 +54,7 @@ def layout(source: files.PathLike, parts: Optional[Sequence[str]] = None) -> Dic
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=errors.first_line(__doc__))
     parser.add_argument("source", metavar="SOURCE", help="folder with train_img, train_label, ...")
     parser.add_argument("target", metavar="TARGET", help="folder to write to, leftImg8bit and gtFine in it")
     parser.add_argument("--copy", action="store_true", help="copy the files (default: symbolic links)")

@@ -25,7 +25,7 @@ Sample = Tuple[np.ndarray, np.ndarray]
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     started, model = time.time(), facts.load(__file__)
-    parser = train.parser(__doc__.splitlines()[0], steps=2000)
+    parser = train.parser(errors.first_line(__doc__), steps=2000)
     train.add_streets(parser)
     args = parser.parse_args(argv)
     import torch

@@ -26,7 +26,7 @@ def copy(paths: Sequence[Path], folder: Path) -> None:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
+    parser = argparse.ArgumentParser(description=errors.first_line(__doc__),
                                      epilog="LIMIT=N in the environment takes the first N samples.")
     parser.add_argument("instances", metavar="INST_OUT", help="folder for the instance maps")
     parser.add_argument("labels", metavar="LABEL_OUT", help="folder for the label maps")

@@ -157,8 +157,10 @@ def for_input(network: LocalEnhancer, dtype: str) -> nn.Module:
 def from_state(state: checkpoint.State, reflect_pad: str = "native") -> nn.Module:
     """The generator that a checkpoint's tensors describe, filled with them: channels, widths, numbers of layers.
 
-    Raises `UserError` that names the first tensor that is off.
+    InstanceNorm's statistics, which PyTorch before 0.4 wrote (the published file is of 2017), are left out: neither
+    this network nor the upstream's uses them. Raises `UserError` that names the first tensor that is off.
     """
+    state = checkpoint.without_statistics(state)
     ngf = checkpoint.width(state, "model1_1.1.bias", "model1_1.1.weight")
     # Layers that hold no tensors are numbered too. The global generator's convolutions outside residual blocks: one at
     # the entry, then as many down as up, each three layers apart. The enhancer ends with five layers after its last

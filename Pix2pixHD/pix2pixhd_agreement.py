@@ -41,7 +41,7 @@ def in_db(psnr: Optional[float]) -> str:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog="Exit status 1 when a threshold of "
+    parser = argparse.ArgumentParser(description=errors.first_line(__doc__), epilog="Exit status 1 when a threshold of "
                                      "common.judge.agreement is missed; PSNR and SSIM have none.")
     parser.add_argument("found", metavar="FOUND", help="folder with the result files of the backend in question")
     parser.add_argument("expected", metavar="EXPECTED", help="folder with PyTorch's result files")

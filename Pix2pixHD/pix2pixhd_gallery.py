@@ -29,7 +29,7 @@ def row(sample: str, labels: np.ndarray, made: np.ndarray, photo: Optional[np.nd
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=errors.first_line(__doc__))
     parser.add_argument("cityscapes", metavar="CITYSCAPES", help="holds test_label")
     parser.add_argument("result", metavar="RESULT", help="folder with the result .bin files")
     parser.add_argument("--agreement", required=True, metavar="JSON", help="what pix2pixhd_agreement.py left")

@@ -37,7 +37,7 @@ def read(path: files.PathLike) -> List[Tuple[str, float]]:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=errors.first_line(__doc__))
     parser.add_argument("log", metavar="LOG", help="what test.py printed")
     parser.add_argument("--json", help="file for the figures")
     args = parser.parse_args(argv)

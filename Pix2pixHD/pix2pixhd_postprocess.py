@@ -64,7 +64,7 @@ def score(picture: np.ndarray, path: Path) -> float:
 
 def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] = None) -> evaluation.Evaluation:
     """What the command line asks for. samples: ids whose outputs are handed over, in place of the files in RESULT."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
+    parser = argparse.ArgumentParser(description=errors.first_line(__doc__),
                                      epilog="LIMIT=N in the environment takes the first N results.")
     parser.add_argument("result", metavar="RESULT", help="folder with the result .bin files")
     parser.add_argument("out", metavar="OUT", help="folder for the pictures")

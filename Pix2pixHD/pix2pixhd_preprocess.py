@@ -12,9 +12,9 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.base import errors, files, pictures, settings
+from common.base import errors, facts, files, pictures, settings
 from common.base.errors import UserError
-from common.data import cityscapes, dataset
+from common.data import cityscapes, dataset, variant
 
 
 def edges(instances: np.ndarray) -> np.ndarray:
@@ -91,28 +91,37 @@ def fingerprint(picture: np.ndarray) -> np.ndarray:
 
 def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
     """What the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
+    parser = argparse.ArgumentParser(description=errors.first_line(__doc__),
                                      epilog="LIMIT=N in the environment takes the first N samples.")
     parser.add_argument("cityscapes", metavar="CITYSCAPES", help="holds test_label and test_inst (datasets_deal.py)")
     parser.add_argument("out", metavar="OUT", help="folder to write to")
-    parser.add_argument("--input", choices=sorted(FORMS, reverse=True), default="onehot", dest="form",
-                        help="what the model was exported for: onehot (302 MB a sample) or labels (4.2 MB)")
+    parser.add_argument("--input", choices=sorted(FORMS, reverse=True), dest="form",
+                        help="what the model was exported for: onehot (302 MB a sample) or labels (4.2 MB) (default: as "
+                        "--onnx tells, else onehot)")
+    parser.add_argument("--onnx", metavar="ONNX", help=variant.HELP)
     parser.add_argument("--size", type=settings.width_height, help=argparse.SUPPRESS,
                         default=(cityscapes.WIDTH, cityscapes.HEIGHT))
     args = parser.parse_args(argv)
+    told = variant.find(facts.load(__file__), args.onnx)
+    variant.require(told, "labels", cityscapes.LABELS, "the label maps have Cityscapes' ids")
+    form = told.get("input", args.form or "onehot")
+    if form != (args.form or form):
+        raise UserError(f"--input {args.form}: {args.onnx} was exported with --input {form}; give that, or leave it out")
+    if form not in FORMS:
+        raise UserError(f"{args.onnx}: takes input {form!r:.40}, expected one of {', '.join(FORMS)}")
 
     def make(path: Path, other: Path) -> Tuple[np.ndarray, Dict[str, Any]]:
         labels, instances = read(path, other, args.size)
-        return FORMS[args.form](labels, edges(instances)), {"width": args.size[0], "height": args.size[1]}
+        return FORMS[form](labels, edges(instances)), {"width": args.size[0], "height": args.size[1]}
 
     samples = pair(Path(args.cityscapes))[:settings.limit()]
-    each = sample_bytes(args.form, *args.size)
+    each = sample_bytes(form, *args.size)
     small = sample_bytes("labels", *args.size)
     advice = ""
-    if args.form == "onehot":
+    if form == "onehot":
         advice = (f"--input labels (make: INPUT=labels) needs {files.size(len(samples) * small)} for these "
                   f"{len(samples)} samples, streaming (make: STREAM=1) none; or give LIMIT=N for fewer.")
-    return dataset.Preprocessing(samples, args.out, make, {"input": args.form, "size": args.size}, each, advice, ".")
+    return dataset.Preprocessing(samples, args.out, make, {"input": form, "size": args.size}, each, advice, ".", told)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

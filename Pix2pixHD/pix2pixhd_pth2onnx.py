@@ -54,7 +54,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     else:
         port = export.Port(model.inputs[0].name, (1, labels + 1, height, width))
     worst = export.export(network, [port], [model.outputs[0].name], args.output_file, tolerance=TOLERANCE,
-                          metadata={"network": model.name, "input": args.form, "reflect_pad": args.reflect_pad,
+                          metadata={"network": model.name, "labels": labels, "input": args.form,
+                                    "reflect_pad": args.reflect_pad,
                                     "checkpoint_sha256": files.sha256(path)})
     print(export.summary(args.output_file, worst))
 

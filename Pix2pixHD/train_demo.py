@@ -24,7 +24,7 @@ ALIKE, MATCH = 20.0, 4.0
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     started = time.time()
-    parser = train.parser(__doc__.splitlines()[0], steps=1200)
+    parser = train.parser(errors.first_line(__doc__), steps=1200)
     train.add_streets(parser)
     args = parser.parse_args(argv)
     import numpy as np

@@ -28,7 +28,11 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     low, high = entry.range or (0.0, 1.0)
     port = export.Port(entry.name, (1, channels, *entry.shape[2:]), low=low, high=high)
     worst = export.export(network, [port], [model.outputs[0].name], args.onnx, dynamic_batch=True, tolerance=TOLERANCE,
-                          metadata={"network": model.name, "checkpoint_sha256": files.sha256(args.pth)})
+                          metadata={"network": model.name, "channels": channels,
+                                    "classes": getattr(network, network.head).out_channels,
+                                    "filters": ",".join(str(getattr(network, f"conv{level}_0").conv1.out_channels)
+                                                        for level in range(network.levels)),
+                                    "checkpoint_sha256": files.sha256(args.pth)})
     print(export.summary(args.onnx, worst))
 
 

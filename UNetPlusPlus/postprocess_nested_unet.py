@@ -12,7 +12,7 @@ import numpy as np
 import preprocess_nested_unet
 from common.base import errors, facts, metrics, settings
 from common.base.errors import UserError
-from common.data import dataset, evaluation, result_files
+from common.data import dataset, evaluation, result_files, variant
 from common.judge import verdicts
 
 
@@ -69,6 +69,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
 
     found: Dict[str, Path] = {}
     if samples is None:
+        preprocess_nested_unet.require_one_class(variant.find(model, prep=args.prep))
         found = results(args.results)
         ids = evaluation.expected(args.prep, lambda: preprocess_nested_unet.read_ids(args.val_ids))
         taken = ids[:settings.limit()]

@@ -88,7 +88,7 @@ def samples(raw: files.PathLike, ids: Optional[str]) -> List[Path]:
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     side = int(facts.load(__file__).inputs[0].shape[2])
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
+    parser = argparse.ArgumentParser(description=errors.first_line(__doc__),
                                      epilog="LIMIT=N in the environment takes the first N samples.")
     parser.add_argument("raw", metavar="STAGE1_TRAIN", help="folder with <id>/images and <id>/masks")
     parser.add_argument("dst", metavar="DST", help="folder to write (dsb2018_96)")

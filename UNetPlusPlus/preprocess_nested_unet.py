@@ -11,7 +11,7 @@ import numpy as np
 
 from common.base import errors, facts, files, pictures, settings
 from common.base.errors import UserError
-from common.data import dataset
+from common.data import dataset, variant
 
 
 def preprocess(image: np.ndarray, side: int, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
@@ -67,6 +67,12 @@ def fingerprint(picture: np.ndarray) -> np.ndarray:
     return preprocess(bgr, int(model.inputs[0].shape[2]), model.extra["mean"], model.extra["std"])
 
 
+def require_one_class(told: variant.Variant) -> None:
+    """Raise `UserError` for a model whose output postprocess_nested_unet.py cannot hold against the masks."""
+    variant.require(told, "classes", 1, "postprocess_nested_unet.py holds one mask per image (masks/0) against it; "
+                    "split masks by class and take a model for each")
+
+
 def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
     """What the command line asks for."""
     model = facts.load(__file__)
@@ -75,7 +81,11 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
     parser.add_argument("images", metavar="IMAGES", help="folder with <id>.png (dsb2018_96/images)")
     parser.add_argument("out", metavar="OUT", help="folder to write to")
     parser.add_argument("val_ids", metavar="VAL_IDS", help="list of the ids to take, one a line (val_ids.txt)")
+    parser.add_argument("--onnx", metavar="ONNX", help=variant.HELP)
     args = parser.parse_args(argv)
+    told = variant.find(model, args.onnx)
+    variant.require(told, "channels", 3, "pictures are read as three channels")
+    require_one_class(told)
     side = int(model.inputs[0].shape[2])
     used = {"side": side, "mean": model.extra["mean"], "std": model.extra["std"]}
 
@@ -87,7 +97,8 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
     ids = read_ids(args.val_ids)[:settings.limit()]
     sources = [(path.stem, [path]) for path in find(args.images, ids)]
     # straight into OUT, where the inference tool's command line looks for them
-    return dataset.Preprocessing(sources, args.out, make, used, sample_bytes=12 * side ** 2, bins=".")
+    return dataset.Preprocessing(sources, args.out, make, used, sample_bytes=12 * side ** 2, bins=".",
+                                 variant=told)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

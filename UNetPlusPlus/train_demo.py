@@ -48,7 +48,7 @@ def real(folder: Path, side: int) -> List[Sample]:
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     started, model = time.time(), facts.load(__file__)
-    parser = train.parser(__doc__.splitlines()[0], steps=2000)
+    parser = train.parser(errors.first_line(__doc__), steps=2000)
     parser.add_argument("--dsb2018", default="", metavar="DIR", help="folder with images and masks/0")
     args = parser.parse_args(argv)
     import torch

@@ -406,7 +406,7 @@ def test_a_padded_place_that_is_not_finite_is_no_error():
         np.full(4, index + 1, np.float32).tofile(f"bins/s{index}.bin")
     info(["s0", "s1", "s2"])
     run(2)
-    assert np.array_equal(np.fromfile(OUT / "s2_1.bin", np.float32), np.full(4, np.float32(1) / 3))
+    assert np.array_equal(np.fromfile(OUT / "s2_1.bin", np.float32), np.full(4, 1 / 3, np.float32))
 
 
 def test_usedvpp_is_refused_with_the_reason():

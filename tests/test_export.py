@@ -59,7 +59,7 @@ def test_a_difference_at_batch_2_stops_the_export_and_leaves_no_file(tmp_path):
 def test_a_network_whose_output_is_nan_is_not_exported(tmp_path):
     network = Doubler()
     network.weight.data.fill_(float("nan"))
-    with pytest.raises(UserError, match="differ by nan"):
+    with pytest.raises(UserError, match="PyTorch itself gives NaN or infinite values"):
         run_export(tmp_path / "a.onnx", network)
 
 
@@ -151,3 +151,11 @@ def test_facts_that_are_missing_or_broken_are_user_errors(tmp_path):
     (tmp_path / "facts.json").write_text('{"name": "X"}')
     with pytest.raises(UserError, match="does not hold a model's facts .KeyError: 'title'"):
         facts.load(tmp_path)
+
+
+def test_a_network_that_gives_the_same_value_everywhere_is_not_exported(tmp_path):
+    network = Doubler()
+    network.weight.data.fill_(0)
+    with pytest.raises(UserError, match=r"a\.onnx: for random input PyTorch itself gives 0 everywhere"):
+        export.export(network, [export.Port("x", (1, 2))], ["y"], tmp_path / "a.onnx", tolerance=1, metadata={})
+    assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,6 @@ import gzip
 import json
 import os
 import re
-import warnings
 from pathlib import Path
 from typing import Any, Callable, Dict, Tuple
 
@@ -20,7 +19,7 @@ import edsr
 import local_enhancer
 import nested_unet
 from common.base.errors import UserError
-from common.convert import checkpoint
+from common.convert import checkpoint, trace
 
 SHARED = Path(os.environ.get("SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
@@ -256,10 +255,9 @@ def test_export_is_opset_11_of_plain_operators_and_computes_the_same(
     onnxruntime = pytest.importorskip("onnxruntime")
     network = module.seeded(**{**SMALL[module], **options})
     path = str(tmp_path / "network.onnx")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(network, torch.zeros(shape), path, dynamo=False, opset_version=11, input_names=["x"],
-                          output_names=["y"], dynamic_axes={"x": {0: "N"}, "y": {0: "N"}} if dynamic else None)
+    trace.write(network, (torch.zeros(shape),), path, {
+        "input_names": ["x"], "output_names": ["y"],
+        "dynamic_axes": {"x": {0: "N"}, "y": {0: "N"}} if dynamic else None})
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 11)]
@@ -301,3 +299,60 @@ def test_trained_cgan_draws_the_digit_that_its_label_says() -> None:
     drawn = run(network, torch.cat([noise, torch.eye(10).repeat(10, 1)], 1)).mean(1).flatten(1).numpy() / 2 + 0.5
     nearest = ((drawn[:, None] - means[None]) ** 2).sum(2).argmin(1)
     assert np.mean(nearest == np.tile(np.arange(10), 10)) > 0.8  # by chance: 0.1
+
+
+MODELS = {"EDSR": edsr, "CGAN": CGAN, "IntraDA": deeplabv2, "UNetPlusPlus": nested_unet, "Pix2pixHD": local_enhancer}
+
+
+@pytest.fixture(scope="module")
+def small() -> Dict[str, Dict[str, torch.Tensor]]:
+    """A checkpoint of each model, by its demo."""
+    root = Path(__file__).parents[1]
+    return {folder: dict(checkpoint.load(root / folder / "demo.pth")) for folder in MODELS}
+
+
+@pytest.mark.parametrize("spoil", ["0-d", "empty", "integer", "absent"])
+@pytest.mark.parametrize("model", MODELS)
+def test_each_spoilt_tensor_is_told_in_one_line_with_file_and_name(model: str, spoil: str, tmp_path: Path,
+                                                                   small: Dict[str, Dict[str, torch.Tensor]]) -> None:
+    path = tmp_path / "a.pth"
+    for spoilt, value in list(small[model].items())[::7] + list(small[model].items())[-2:]:
+        if not value.is_floating_point():
+            continue
+        state = {**small[model], spoilt: {"0-d": torch.tensor(1.0), "empty": value[:0], "integer": value.long(),
+                                         "absent": value}[spoil]}
+        if spoil == "absent":
+            del state[spoilt]
+        torch.save(state, path)
+        with pytest.raises(UserError) as caught:
+            MODELS[model].from_state(checkpoint.load(path))
+        message = str(caught.value)
+        assert message.startswith(f"{path}: ") and ": expected " in message and "\n" not in message, (spoilt, message)
+        assert any(f" {each}: " in message for each in small[model]), (spoilt, message)
+
+
+def test_pix2pixhd_of_pytorch_before_0_4_gives_the_same_network(small: Dict[str, Dict[str, torch.Tensor]]) -> None:
+    network = local_enhancer.from_state(small["Pix2pixHD"])
+    old = dict(small["Pix2pixHD"])
+    for name, part in network.named_modules():
+        if isinstance(part, torch.nn.InstanceNorm2d):
+            old[f"{name}.running_mean"] = torch.zeros(part.num_features)
+            old[f"{name}.running_var"] = torch.ones(part.num_features)
+    assert len(old) > len(small["Pix2pixHD"])
+    loaded = local_enhancer.from_state(old).state_dict()
+    assert list(loaded) == list(network.state_dict())
+    assert all(torch.equal(loaded[name], value) for name, value in network.state_dict().items())
+
+
+def test_edsr_trained_on_0_to_1_computes_the_same_on_0_to_255() -> None:
+    """Each bias divided by 255 is the same function on pictures divided by 255."""
+    ours = edsr.seeded(blocks=2, features=8)
+    state = {name: value / 255 if name.endswith("bias") else value for name, value in ours.state_dict().items()}
+    network = edsr.from_state(state)
+    picture = torch.rand(1, 3, 12, 12) * 255
+    assert network.rgb_range == 1 and edsr.from_state(ours.state_dict()).rgb_range == 255
+    with torch.no_grad():
+        torch.testing.assert_close(network(picture), ours(picture), atol=1e-2, rtol=0)
+    state["sub_mean.bias"] = torch.tensor([-3.0, -1.0, -2.0])
+    with pytest.raises(UserError, match=r"sub_mean\.bias: expected minus the mean colour"):
+        edsr.from_state(state)

@@ -35,8 +35,8 @@ def project(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def onnx_file(tmp_path):
-    """`onnx_file(model)`: a model that takes what the script gives it, in a folder with a space."""
+def model_file(tmp_path):
+    """`model_file(model)`: a model that takes what the script gives it, in a folder with a space."""
     def make(model: str) -> Path:
         (tmp_path / "my models").mkdir()
         name, size = SWEPT.get(model, ("x", (3, 8, 8)))
@@ -69,10 +69,10 @@ def figure(text: str, label: str) -> List[float]:
     [("EDSR", "7"), ("EDSR", "10"), ("CGAN", "8"), ("UNetPlusPlus", "8")],
     [("EDSR", "8"), ("CGAN", "7"), ("CGAN", "10"), ("Pix2pixHD", "7"), ("Pix2pixHD", "8"), ("Pix2pixHD", "10"),
      ("UNetPlusPlus", "7"), ("UNetPlusPlus", "10"), ("IntraDA", "7"), ("IntraDA", "8"), ("IntraDA", "10")]))
-def test_trtexecs_gpu_compute_time_gives_the_figures_with_their_definition(model, version, project, onnx_file,
+def test_trtexecs_gpu_compute_time_gives_the_figures_with_their_definition(model, version, project, model_file,
                                                                            tmp_path):
     there = machine(tmp_path / "bin", "trtexec", "nvidia-smi", STANDIN_TRT=version)
-    result = script(project, model, f"--onnx={onnx_file(model)}", variables=there)
+    result = script(project, model, f"--onnx={model_file(model)}", variables=there)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr
     commands = [call for call in calls(tmp_path / "bin", "trtexec") if "--help" not in call]
     asked = [f"--shapes={SWEPT[model][0]}:{batch}x{'x'.join(map(str, SWEPT[model][1]))}" for batch in BATCHES] \
@@ -91,9 +91,9 @@ def test_trtexecs_gpu_compute_time_gives_the_figures_with_their_definition(model
         assert "tensorrt, by trtexec" in result.stdout and "TensorRT/s" in result.stdout
 
 
-def test_a_trtexec_without_fp16_is_given_none_and_the_figure_is_said_to_be_of_float32(project, onnx_file, tmp_path):
+def test_a_trtexec_without_fp16_is_given_none_and_the_figure_is_said_to_be_of_float32(project, model_file, tmp_path):
     there = machine(tmp_path / "bin", "trtexec", "nvidia-smi", STANDIN_TRT="11")
-    result = script(project, "EDSR", f"--onnx={onnx_file('EDSR')}", variables=there)
+    result = script(project, "EDSR", f"--onnx={model_file('EDSR')}", variables=there)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr
     assert "has no --fp16, so the figure is of float32" in result.stdout
     assert not [call for call in calls(tmp_path / "bin", "trtexec") if "--fp16" in call]
@@ -101,25 +101,25 @@ def test_a_trtexec_without_fp16_is_given_none_and_the_figure_is_said_to_be_of_fl
 
 @pytest.mark.parametrize("model, version", sparing(
     [("EDSR", "7"), ("UNetPlusPlus", "10")], [("CGAN", "8"), ("IntraDA", "8"), ("Pix2pixHD", "10")]))
-def test_a_trtexec_that_fails_is_one_error_with_its_first_reason(model, version, project, onnx_file, tmp_path):
+def test_a_trtexec_that_fails_is_one_error_with_its_first_reason(model, version, project, model_file, tmp_path):
     there = machine(tmp_path / "bin", "trtexec", "nvidia-smi", STANDIN_TRT=version, STANDIN_FAIL="1")
-    result = script(project, model, f"--onnx={onnx_file(model)}", variables=there)
+    result = script(project, model, f"--onnx={model_file(model)}", variables=there)
     one_error(result, "trtexec failed: Error[4]: [network.cpp::validate")
     assert len([call for call in calls(tmp_path / "bin", "trtexec") if "--help" not in call]) == 1
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_without_a_gpu_it_is_one_error_that_says_so(model, project, onnx_file, tmp_path):
+def test_without_a_gpu_it_is_one_error_that_says_so(model, project, model_file, tmp_path):
     there = machine(tmp_path / "bin", "trtexec", "nvidia-smi", STANDIN_GPU="none")
-    result = script(project, model, f"--onnx={onnx_file(model)}", variables=there)
+    result = script(project, model, f"--onnx={model_file(model)}", variables=there)
     one_error(result, "no NVIDIA GPU on this machine")
     assert not calls(tmp_path / "bin", "trtexec")
 
 
 @pytest.mark.parametrize("model", sparing(["CGAN", "UNetPlusPlus"], ["EDSR", "IntraDA", "Pix2pixHD"]))
-def test_without_trtexec_and_without_a_provider_it_is_one_error_that_names_the_package(model, project, onnx_file,
+def test_without_trtexec_and_without_a_provider_it_is_one_error_that_names_the_package(model, project, model_file,
                                                                                       tmp_path):
-    result = script(project, model, f"--onnx={onnx_file(model)}", variables=machine(tmp_path / "bin", "nvidia-smi"))
+    result = script(project, model, f"--onnx={model_file(model)}", variables=machine(tmp_path / "bin", "nvidia-smi"))
     one_error(result, "DEVICE=cuda", "pip install onnxruntime-gpu")
 
 
@@ -127,10 +127,10 @@ def test_without_trtexec_and_without_a_provider_it_is_one_error_that_names_the_p
     [("EDSR", "TensorrtExecutionProvider,CUDAExecutionProvider"), ("CGAN", "CUDAExecutionProvider")],
     [("EDSR", "CUDAExecutionProvider"), ("UNetPlusPlus", "TensorrtExecutionProvider,CUDAExecutionProvider"),
      ("IntraDA", "CUDAExecutionProvider"), ("Pix2pixHD", "CUDAExecutionProvider")]))
-def test_without_trtexec_onnxruntimes_best_provider_is_timed_and_named(model, providers, project, onnx_file, tmp_path):
+def test_without_trtexec_onnxruntimes_best_provider_is_timed_and_named(model, providers, project, model_file, tmp_path):
     there = machine(tmp_path / "bin", "nvidia-smi", STANDIN_PROVIDERS=providers)
     there["PYTHONPATH"] = str(ASCEND / "onnxruntime_gpu")
-    result = script(project, model, f"--onnx={onnx_file(model)}", variables=there)
+    result = script(project, model, f"--onnx={model_file(model)}", variables=there)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr
     assert f", {providers.split(',')[0]}, " in result.stdout
     assert "1000 * batch / " in result.stdout  # the definition

@@ -667,20 +667,20 @@ def test_ten_pictures_of_the_full_width_are_the_same_from_both_inputs(tmp_path, 
     assert seed.returncode == 0, seed.stderr
     found: Dict[str, List[str]] = {}
     for form in ("onehot", "labels"):
-        onnx_file = tmp_path / f"{form}.onnx"
-        result = run(MODEL / "pix2pixhd_pth2onnx.py", "--load_pretrain", tmp_path, "--output_file", onnx_file,
+        model_file = tmp_path / f"{form}.onnx"
+        result = run(MODEL / "pix2pixhd_pth2onnx.py", "--load_pretrain", tmp_path, "--output_file", model_file,
                      "--input", form, timeout=600)
         assert result.returncode == 0, result.stderr
-        assert 700_000_000 < onnx_file.stat().st_size < 2 ** 31  # whole in one file, below protobuf's limit
-        found[form] = pixels(onnx_file, data, pix2pixhd_preprocess.FORMS[form])
-        onnx_file.unlink()
+        assert 700_000_000 < model_file.stat().st_size < 2 ** 31  # whole in one file, below protobuf's limit
+        found[form] = pixels(model_file, data, pix2pixhd_preprocess.FORMS[form])
+        model_file.unlink()
     assert len(set(found["onehot"])) == 10 and found["onehot"] == found["labels"]
 
 
-def pixels(onnx_file: Path, data: Path, form: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> List[str]:
+def pixels(model_file: Path, data: Path, form: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> List[str]:
     """SHA-256 of the picture of every pair in `data`."""
     from common.engines.onnxruntime_session import Session
-    session = Session(onnx_file, device="cpu")
+    session = Session(model_file, device="cpu")
     found = []
     for _, (path, other) in pix2pixhd_preprocess.pair(data):
         labels, instances = pix2pixhd_preprocess.read(path, other, (2048, 1024))

@@ -240,3 +240,14 @@ def test_a_bad_sample_is_one_line_with_several_processes(many):
     output, errors = process.communicate(timeout=120)
     one_line_error(subprocess.CompletedProcess([], process.returncode, output, errors), "33.png", "cannot be decoded")
     assert not (many / "out/manifest.json").exists()
+
+
+def test_without_shared_memory_one_process_does_the_work_and_says_so(monkeypatch, capsys):
+    def refused(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("multiprocessing.synchronize.SemLock.__init__", refused)  # as with /dev/shm not writable
+    monkeypatch.setenv("JOBS", "3")
+    assert list(workers.ordered(lambda item: (item, os.getpid()), range(5))) == [(item, os.getpid()) for item in range(5)]
+    told = capsys.readouterr().err
+    assert told.startswith("JOBS: one process") and "/dev/shm" in told and told.count("\n") == 1

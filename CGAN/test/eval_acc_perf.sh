@@ -30,7 +30,9 @@ WANTED=$MODEL_SUFFIX bash test/pth2om.sh --pth="$pth" --width="$width"
 
 echo "== preprocess =="
 python3 -m common.data.fingerprint check # stops when preprocessing is no longer what the model expects
-python3 CGAN_preprocess.py --save_path prep --seed "$seed" --pth_path "$pth"
+told=() # an .om alone does not tell its variant: the reference's then
+[[ ! -s CGAN.onnx ]] || told=(--onnx CGAN.onnx)
+python3 CGAN_preprocess.py --save_path prep --seed "$seed" --pth_path "$pth" ${told[@]+"${told[@]}"}
 python3 gen_dataset_info.py --dataset_bin prep --info_name CGAN_bin.info --width "$width" --height 100
 
 echo "== inference =="
@@ -46,9 +48,9 @@ else
 fi
 
 echo "== accuracy =="
-python3 CGAN_postprocess.py --bin_out_path result/latest --save_path result --accuracy result/accuracy.json
+python3 CGAN_postprocess.py --bin_out_path result/latest --save_path result --prep prep --accuracy result/accuracy.json
 python3 -m common.infer.pytorch_infer --pth "$pth" --prep prep --output result/pytorch
-python3 CGAN_postprocess.py --bin_out_path result/pytorch --save_path result/pytorch \
+python3 CGAN_postprocess.py --bin_out_path result/pytorch --prep prep --save_path result/pytorch \
     --accuracy result/pytorch_accuracy.json >/dev/null
 agree=0
 python3 CGAN_agreement.py result/latest result/pytorch --output result/agreement.json || agree=$?

@@ -4,16 +4,18 @@ set -euo pipefail
 
 usage() {
     cat <<'END'
-usage: bash test/eval_acc_perf.sh --datasets_path=FOLDER [--pth=FILE] [--size=N] [--devices=IDS]
+usage: bash test/eval_acc_perf.sh --datasets_path=FOLDER [--pth=FILE] [--size=N] [--res_scale=X] [--devices=IDS]
   --datasets_path  holds div2k/LR and div2k/HR, or LR and HR
   --pth            checkpoint (default: edsr_baseline_x2-1bc95232.pt)
   --size           side that pictures are padded to (default: the longest side in LR)
+  --res_scale      weight of the residual branches, which stands in no tensor (default: 0.1 for more than 64
+                   features, else 1)
   --devices        divides the inference of the dataset among these devices: 0,1,2,3 (default: device 0 alone)
 Exit status: 0; 1 when a stage fails or the PSNR falls more than 1 % below its reference; 2 for wrong usage.
 END
 }
-datasets_path='' pth=edsr_baseline_x2-1bc95232.pt size='' devices=''
-script_options=(datasets_path:path! pth:path size:number devices:text)
+datasets_path='' pth=edsr_baseline_x2-1bc95232.pt size='' res_scale='' devices=''
+script_options=(datasets_path:path! pth:path size:number res_scale:text devices:text)
 # shellcheck source=SCRIPTDIR/../env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 on_devices "$devices"
@@ -30,14 +32,16 @@ data=$datasets_path
 
 echo "== model =="
 model=edsr_x2_$size.$MODEL_SUFFIX
-WANTED=$MODEL_SUFFIX bash test/pth2om.sh --pth="$pth" --size="$size"
+WANTED=$MODEL_SUFFIX bash test/pth2om.sh --pth="$pth" --size="$size" ${res_scale:+--res_scale="$res_scale"}
 [[ -s $model ]] || { echo "error: $model is missing; CANN's atc makes it (test/pth2om.sh)" >&2; exit 1; }
 
 echo "== preprocess =="
 python3 -m common.data.fingerprint check # stops when preprocessing is no longer what the model expects
 rm -rf prep result/devices* result/dumpOutput_device* result/PureInfer_* result/ais* # no tool clears an earlier run's results
 mkdir -p result/ais result/ais_perf
-python3 edsr_preprocess.py -s "$data/LR" -d prep --size "$size"
+told=() # an .om alone does not tell its variant: the reference's then
+[[ ! -s edsr_x2_$size.onnx ]] || told=(--onnx "edsr_x2_$size.onnx")
+python3 edsr_preprocess.py -s "$data/LR" -d prep --size "$size" --HR "$data/HR" ${told[@]+"${told[@]}"}
 python3 get_info.py bin prep/bin edsr_bin.info "$size" "$size"
 
 echo "== inference =="

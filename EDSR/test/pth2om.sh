@@ -4,24 +4,27 @@ set -euo pipefail
 
 usage() {
     cat <<'END'
-usage: bash test/pth2om.sh [--pth=FILE] [--size=N] [--soc_version=NAME] [--tune]
+usage: bash test/pth2om.sh [--pth=FILE] [--size=N] [--res_scale=X] [--soc_version=NAME] [--tune]
   --pth          checkpoint (default: edsr_baseline_x2-1bc95232.pt)
   --size         side of the accuracy model's input (default: 1020, for DIV2K x2)
+  --res_scale    weight of the residual branches, which stands in no tensor (default: 0.1 for more than 64 features,
+                 else 1)
   --soc_version  chip to compile for, e.g. Ascend310 (default: what npu-smi names)
   --tune         tune the operators on this machine's NPU, which takes long: atc's --auto_tune_mode, where CANN is too
                  new for that (6.0 on) aoe
 Writes edsr_x2_N.onnx and edsr_x2_256.onnx, and .om of both where atc is on the machine.
 END
 }
-pth=edsr_baseline_x2-1bc95232.pt size=1020 soc_version='' tuning=no
-script_options=(pth:path size:number soc_version:text tune:tuning=yes)
+pth=edsr_baseline_x2-1bc95232.pt size=1020 res_scale='' soc_version='' tuning=no
+script_options=(pth:path size:number res_scale:text soc_version:text tune:tuning=yes)
 # shellcheck source=SCRIPTDIR/../env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 
 sides=("$size")
 [[ $size == 256 ]] || sides+=(256)
 for side in "${sides[@]}"; do
-    python3 edsr_pth2onnx.py --pth "$pth" --onnx "edsr_x2_$side.onnx" --size "$side"
+    python3 edsr_pth2onnx.py --pth "$pth" --onnx "edsr_x2_$side.onnx" --size "$side" \
+        ${res_scale:+--res_scale "$res_scale"}
 done
 
 models=("${sides[@]/#/edsr_x2_}")

@@ -48,7 +48,9 @@ echo "== preprocess =="
 python3 -m common.data.fingerprint check # stops when preprocessing is no longer what the model expects
 rm -rf prep result/devices* result/dumpOutput_device* result/PureInfer_* result/ais result/pure_bs* # no tool clears an earlier run's results
 mkdir -p result/ais
-python3 intrada_preprocess.py "$data" prep
+told=() # an .om alone does not tell its variant: the reference's then
+[[ ! -s intrada_deeplabv2.onnx ]] || told=(--onnx intrada_deeplabv2.onnx)
+python3 intrada_preprocess.py "$data" prep ${told[@]+"${told[@]}"}
 python3 gen_dataset_info.py bin prep intrada.info 512 1024
 
 echo "== inference =="

@@ -34,7 +34,9 @@ echo "== preprocess =="
 python3 -m common.data.fingerprint check # stops when preprocessing is no longer what the model expects
 rm -rf prep result/devices* result/dumpOutput_device* result/perf_vision_* result/ais # no tool clears an earlier run's results
 mkdir -p result/ais
-python3 pix2pixhd_preprocess.py "$datasets_path" prep --input "$input"
+told=() # an .om alone does not tell its variant: the reference's then
+[[ ! -s ${model/%_bs1.om/.onnx} ]] || told=(--onnx "${model/%_bs1.om/.onnx}")
+python3 pix2pixhd_preprocess.py "$datasets_path" prep --input "$input" ${told[@]+"${told[@]}"}
 python3 get_info.py bin prep pix2pixhd.info 2048 1024
 
 echo "== inference =="

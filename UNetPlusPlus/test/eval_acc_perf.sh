@@ -51,7 +51,9 @@ echo "== preprocess =="
 python3 -m common.data.fingerprint check # stops when preprocessing is no longer what the model expects
 rm -rf prep result/bs* result/pure_bs* result/PureInfer_* # no tool clears an earlier run's results
 mkdir -p result
-python3 preprocess_nested_unet.py "$data/images" prep "$ids"
+told=() # an .om alone does not tell its variant: the reference's then
+[[ ! -s nested_unet.onnx ]] || told=(--onnx nested_unet.onnx)
+python3 preprocess_nested_unet.py "$data/images" prep "$ids" ${told[@]+"${told[@]}"}
 python3 gen_dataset_info.py bin prep nested_unet_prep_bin.info 96 96
 
 for batch in 1 16; do

@@ -42,6 +42,11 @@ def run(main: Callable[[Optional[Sequence[str]]], Optional[int]]) -> NoReturn:
     sys.exit(status)
 
 
+def first_line(text: Optional[str]) -> str:
+    """The first line of a docstring, which `--help` shows; empty where Python was told to drop docstrings (-OO)."""
+    return (text or "").partition("\n")[0]
+
+
 def report(message: object, status: int = 1) -> int:
     """Print `error: <message>` on stderr as one line and give back `status`."""
     print("error: " + " ".join(str(message).split()), file=sys.stderr)

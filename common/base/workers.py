@@ -87,7 +87,17 @@ def ordered(task: Callable[[Item], Result], items: Sequence[Item], each: int = 0
         threads = opencv.getNumThreads()
         opencv.setNumThreads(1)
     before = set(multiprocessing.active_children())
-    executor = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), _begin, (os.getpid(),))
+    try:
+        executor = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), _begin, (os.getpid(),))
+    except (OSError, NotImplementedError, ImportError) as error:
+        # its locks lie in /dev/shm, which a container may lack or not let write
+        print(f"JOBS: one process, because several cannot share a lock here ({error}; is /dev/shm "
+              "writable?)", file=sys.stderr)
+        _task = None
+        if opencv is not None:
+            opencv.setNumThreads(threads)
+        yield from map(task, items)
+        return
     waiting: Deque["Future[Tuple[List[Result], float]]"] = collections.deque()
     sent, together = 0, 1
     try:

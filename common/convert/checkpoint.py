@@ -5,7 +5,10 @@ import collections
 import math
 import pickle
 import re
+import reprlib
 import warnings
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Union
 
@@ -19,18 +22,34 @@ State = Mapping[str, torch.Tensor]
 # Under these keys training scripts keep the weights, beside epoch numbers, optimizer state and the like.
 _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "state", "params_ema", "params", "model", "net",
              "network", "net_G", "netG", "generator", "G", "weights")
+_NESTED = 8
+"""Wrappers within wrappers that are opened; a checkpoint with more holds itself."""
+_PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "generator.")
+"""What DataParallel, torch.compile, Lightning and wrapping classes put before every name."""
+_SLACK, _VIEWS = 1 << 20, 8
+"""Bytes that a tensor may have beyond the file's, and how often all tensors together may be of the file's size:
+tensors may share what is stored, or repeat a value with stride 0, and a giant of a few stored bytes fills memory."""
 
 
-def load(path: files.PathLike, sha256: Optional[str] = None, size: Optional[int] = None) -> Dict[str, torch.Tensor]:
+_SCRIPT = "is a TorchScript archive; expected a checkpoint of tensors (torch.save of a state_dict)"
+
+
+class Loaded(Dict[str, torch.Tensor]):
+    """Tensors by name, as `load` gives them; `source` is the file, for messages."""
+
+    source: Optional[Path] = None
+
+
+def load(path: files.PathLike, sha256: Optional[str] = None, size: Optional[int] = None) -> Loaded:
     """Read a checkpoint into `{name: tensor}` on the CPU, running no code that it may hold (`weights_only=True`).
 
-    A wrapping dictionary (`{"state_dict": …}`) is opened, a `module.` prefix that all names share is taken off
-    (DataParallel leaves it), floating-point tensors of any width become float32.
+    Wrapping dictionaries (`{"state_dict": …}`) are opened, prefixes that all names share (`module.`, `_orig_mod.`,
+    `model.`, `net.`, `generator.`) are taken off, floating-point tensors of any width become float32.
 
     sha256, size: if given, the file's checksum (hexadecimal) and size in bytes, checked before anything is read.
 
     Raises `UserError` when the file is missing, has another size or checksum, is no checkpoint, is damaged, holds
-    more than tensors, or has a NaN or infinite weight.
+    more than tensors or tensors far larger than itself, has a NaN or infinite weight, or no weight other than 0.
     """
     path = files.existing_file(path, "a checkpoint")
     found_size = path.stat().st_size
@@ -48,14 +67,23 @@ def load(path: files.PathLike, sha256: Optional[str] = None, size: Optional[int]
 def _read(path: Path) -> Any:
     with open(path, "rb") as file:
         magic = file.read(2)
+    if magic == b"PK":
+        with suppress(zipfile.BadZipFile, OSError, ValueError, NotImplementedError):  # torch.load says what is wrong
+            entries = zipfile.ZipFile(path).infolist()
+            if any(entry.filename.endswith("/constants.pkl") for entry in entries):  # torch before 2.6 would load its code
+                raise UserError(f"{path}: {_SCRIPT}")
+            unpacked = sum(entry.file_size for entry in entries)
+            if unpacked > path.stat().st_size:  # torch.save never compresses
+                raise UserError(f"{path}: is {files.size(path.stat().st_size)} that unpack to {files.size(unpacked)}; "
+                                "expected a checkpoint as torch.save writes it, without compression")
     try:
         with warnings.catch_warnings():  # an error is one line, whatever torch has to say beside it
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what a damaged file raises is not settled: RuntimeError, KeyError, even OSError, …
-        foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
+        foreign = re.search(r"(?:GLOBAL|Unsupported class) ([\w.]+)", str(error))
         if "TorchScript" in str(error):
-            reason = "is a TorchScript archive; expected a checkpoint of tensors (torch.save of a state_dict)"
+            reason = _SCRIPT
         elif isinstance(error, pickle.UnpicklingError) and (foreign or magic in (b"PK", b"\x80\x04", b"\x80\x05")):
             reason = (f"holds more than tensors ({foreign.group(1) if foreign else 'a pickle of another kind'}), so it "
                       "was not loaded and nothing in it was executed; if you trust its source, save its "
@@ -67,44 +95,102 @@ def _read(path: Path) -> Any:
         raise UserError(f"{path}: {reason}") from error
 
 
-def _state(path: Path, content: Any) -> Dict[str, torch.Tensor]:
+def _state(path: Path, content: Any) -> Loaded:
     """The tensors of a loaded file by name, checked and widened."""
     if isinstance(content, torch.Tensor) or not isinstance(content, Mapping):
         raise UserError(f"{path}: expected named tensors, found a {type(content).__name__}")
-    inner: Optional[Mapping[Any, Any]] = content
-    while inner is not None:
-        content = inner
-        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+    content = _unwrapped(path, content)
     if not content:
         raise UserError(f"{path}: expected named tensors, found none")
+    stored, total = path.stat().st_size + _SLACK, 0
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
-            raise UserError(f"{path}: expected named tensors, found {name!r} with a {type(value).__name__}")
+            raise UserError(f"{path}: expected named tensors, found {reprlib.repr(name)} with a {type(value).__name__}")
         if value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
             raise UserError(f"{path}: {name}: expected a plain tensor, found a quantized, sparse or empty one")
-    prefix = "module."
-    while all(name.startswith(prefix) for name in content):
-        content = {name[len(prefix):]: value for name, value in content.items()}
-    state = {name: value.detach().float() if value.is_floating_point() else value.detach()
-             for name, value in content.items()}
+        bytes_of = value.numel() * value.element_size()
+        total += bytes_of
+        if bytes_of > stored or total > _VIEWS * stored:
+            raise UserError(f"{path}: {name}: is a {list(value.shape)} of {files.size(bytes_of)}"
+                            f"{'' if bytes_of > stored else f', {files.size(total)} with those before it'}, the whole "
+                            f"file has {files.size(path.stat().st_size)}; its values are repeated, not stored: save "
+                            "contiguous tensors (value.clone())")
+    state = Loaded((name, value.detach().float() if value.is_floating_point() else value.detach())
+                   for name, value in _without_prefixes(content).items())
+    state.source = path
     for name, value in state.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise UserError(f"{path}: {name}: has NaN or infinite values; expected finite weights")
+    floats = {name: value for name, value in state.items() if value.is_floating_point() and value.numel()}
+    weights = {name: value for name, value in floats.items() if value.dim() > 1} or floats
+    if weights and not any(bool(value.any()) for value in weights.values()):
+        raise UserError(f"{path}: {next(iter(weights))}: every value is 0, as in all {len(weights)} weights; "
+                        "the checkpoint was never filled, save it again after training")
     return state
+
+
+def _unwrapped(path: Path, content: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """The dictionary of tensors within its wrappers: those of known names, or the only one that there is."""
+    opened = []
+    while True:
+        inner = [key for key in _WRAPPERS if isinstance(content.get(key), Mapping)]
+        if not inner and not any(isinstance(value, torch.Tensor) for value in content.values()):
+            others = [key for key, value in content.items() if isinstance(value, Mapping) and value and all(
+                isinstance(name, str) and isinstance(each, torch.Tensor) for name, each in value.items())]
+            inner = others if len(others) == 1 else []
+        if not inner:
+            return content
+        # an empty "state" beside full "params" is not the weights
+        key = next((key for key in inner if any(isinstance(value, torch.Tensor) for value in content[key].values())),
+                   inner[0])
+        opened.append(key)
+        if len(opened) > _NESTED:
+            raise UserError(f"{path}: {' / '.join(map(reprlib.repr, opened[:3]))} / ...: expected named tensors, found "
+                            "dictionaries within dictionaries; save the state_dict() alone")
+        content = content[key]
+
+
+def _without_prefixes(content: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+    """The tensors by the names that they have without the prefixes that all of them share."""
+    while True:
+        prefix = next((prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in content)), None)
+        if prefix is None:
+            return content
+        content = {name[len(prefix):]: value for name, value in content.items()}
+
+
+def without_statistics(state: State) -> State:
+    """The tensors without the running statistics of normalization layers, for a network that keeps none.
+
+    PyTorch before 0.4 wrote those of InstanceNorm, which the network does not use.
+    """
+    kept = Loaded((name, value) for name, value in state.items()
+                  if not name.endswith((".running_mean", ".running_var", ".num_batches_tracked")))
+    kept.source = getattr(state, "source", None)
+    return kept
 
 
 def width(state: State, *names: str, axis: int = 0) -> int:
     """The size along `axis` that most of the named tensors have: one of the numbers that make up a variant.
 
     More than one tensor is asked so that a single bad one does not decide the variant; `fit` then names that one.
-    Raises `UserError` when the checkpoint has none of them.
+    Raises `UserError` when the checkpoint has none of them, or none with such a size.
     """
-    found = [state[name].shape[axis] for name in names if name in state and state[name].dim() > axis]
+    there = [name for name in names if name in state]
+    found = [state[name].shape[axis] for name in there if state[name].dim() > axis and state[name].shape[axis]]
+    if there and not found:
+        raise misfit(state, there[0], f"a size along dimension {axis + 1}", list(state[there[0]].shape))
     if not found:
         first = next(iter(state), "nothing")
-        raise UserError(f"the checkpoint does not fit: {names[0]}: expected such a tensor, found none "
-                        f"(the checkpoint starts with {first})")
+        raise misfit(state, names[0], "such a tensor", f"none (the checkpoint starts with {first})")
     return int(collections.Counter(found).most_common(1)[0][0])
+
+
+def misfit(state: State, name: str, expected: object, found: object, network: str = "") -> UserError:
+    """What is wrong with a checkpoint in one line: its file, the first tensor that is off, expected and found."""
+    source = getattr(state, "source", None)
+    return UserError(f"{f'{source}: ' if source else ''}the checkpoint does not fit{network and ' ' + network}: {name}: "
+                     f"expected {expected}, found {found}")
 
 
 def blocks(state: State, prefix: str, suffix: str = ".") -> int:
@@ -127,27 +213,22 @@ def fit(network: torch.nn.Module, state: State) -> torch.nn.Module:
     Raises `UserError` that names the first tensor that is off, in the network's own order, with its expected and
     found shape; tensors that the network does not have come after all others.
     """
-    expected = network.state_dict()
+    expected, kind = network.state_dict(), type(network).__name__
     filled = {}
     for name, target in expected.items():
         value = state.get(name)
         if value is None and name.endswith("num_batches_tracked"):
             value = torch.zeros((), dtype=target.dtype)
         if value is None or value.shape != target.shape:
-            raise _off(network, name, list(target.shape), "no such tensor" if value is None else list(value.shape))
+            raise misfit(state, name, list(target.shape), "no such tensor" if value is None else list(value.shape), kind)
         if value.is_floating_point() != target.is_floating_point():
-            raise _off(network, name, f"{list(target.shape)} of {target.dtype}", f"one of {value.dtype}")
+            raise misfit(state, name, f"{list(target.shape)} of {target.dtype}", f"one of {value.dtype}", kind)
         filled[name] = value.detach().to(device="cpu", dtype=target.dtype, copy=True)
     for name, value in state.items():
         if name not in expected:
-            raise _off(network, name, "no such tensor", list(value.shape))
+            raise misfit(state, name, "no such tensor", list(value.shape), kind)
     network.load_state_dict(filled, strict=True, assign=True)
     return network.eval()
-
-
-def _off(network: torch.nn.Module, name: str, expected: object, found: object) -> UserError:
-    return UserError(f"the checkpoint does not fit {type(network).__name__}: {name}: "
-                     f"expected {expected}, found {found}")
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ import importlib
 import os
 from pathlib import Path
 from types import ModuleType
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -50,16 +50,21 @@ class Port(NamedTuple):
 
 
 def export(network: torch.nn.Module, inputs: Sequence[Port], outputs: Sequence[str], path: files.PathLike, *,
-           dynamic_batch: bool = False, tolerance: float, metadata: Mapping[str, str]) -> Dict[str, float]:
+           dynamic_batch: bool = False, tolerance: float, metadata: Mapping[str, Any],
+           suspicion: str = "") -> Dict[str, float]:
     """Write `path`, opset 11, after checking it; it appears only when every check has passed.
 
     Checked: the opset in the file, `onnx.checker`, input and output names and shapes, and the outputs against PyTorch's
     on inputs other than those of the trace, for batch 1 and 2 where the batch is dynamic. tolerance: the largest
-    absolute difference allowed, in units of the output. metadata: kept in the file (`metadata_props`). With
-    SOURCE=upstream the upstream's network is traced, and held to `network` all the same.
+    absolute difference allowed, in units of the output. metadata: the variant of the network, kept in the file
+    (`metadata_props`, as text) for all later stages (`common.data.variant`), with the number of parameters.
+    suspicion: what else may be wrong where ONNX and PyTorch differ or the output makes no sense. With SOURCE=upstream
+    the upstream's network is traced, and held to `network` all the same.
     Gives back the worst differences found (`metrics.difference`). Raises `UserError` where a check fails.
     """
     network = network.eval()
+    metadata = {**{key: str(value) for key, value in metadata.items()},
+                "parameters": str(sum(parameter.numel() for parameter in network.parameters()))}
     axes = {name: {0: "N"} for name in [port.name for port in inputs] + list(outputs)} if dynamic_batch else None
     example = tuple(torch.from_numpy(port.random(seed=0)) for port in inputs)
     options = {"input_names": [port.name for port in inputs], "output_names": list(outputs), "dynamic_axes": axes}
@@ -75,9 +80,10 @@ def export(network: torch.nn.Module, inputs: Sequence[Port], outputs: Sequence[s
         worst: Dict[str, float] = {}
         for batch in ([1, 2] if dynamic_batch else [None]):
             feeds = [port.random(seed=1, batch=batch) for port in inputs]
-            merge_worst(worst, compare(network, temporary, feeds))
+            merge_worst(worst, compare(network, temporary, feeds, suspicion, path))
         if not worst["max_abs"] <= tolerance:  # NaN fails too
-            raise UserError(f"{path}: ONNX and PyTorch differ by {worst['max_abs']:.3g}, allowed is {tolerance:g}")
+            raise UserError(f"{path}: ONNX and PyTorch differ by {worst['max_abs']:.3g}, allowed is {tolerance:g}"
+                            f"{suspicion and '; ' + suspicion}")
     return worst
 
 
@@ -110,17 +116,30 @@ def _dims(entry: object) -> List[Optional[int]]:
     return [dim.dim_value if dim.HasField("dim_value") else None for dim in entry.type.tensor_type.shape.dim]  # type: ignore[attr-defined]
 
 
-def compare(network: torch.nn.Module, path: files.PathLike, feeds: Sequence[np.ndarray]) -> Dict[str, float]:
-    """The worst difference over all outputs between PyTorch and ONNX Runtime on the CPU for one set of inputs."""
+def compare(network: torch.nn.Module, path: files.PathLike, feeds: Sequence[np.ndarray],
+            suspicion: str = "", shown: files.PathLike = "") -> Dict[str, float]:
+    """The worst difference over all outputs between PyTorch and ONNX Runtime on the CPU for one set of inputs.
+
+    suspicion: see `export`. shown: the file's name in messages.
+
+    Raises `UserError` where PyTorch itself gives NaN, infinity or one and the same value everywhere.
+    """
     from common.engines.onnxruntime_session import Session
+    shown = shown or path
     with torch.no_grad():
         expected = network(*[torch.from_numpy(feed) for feed in feeds])
     expected = [expected] if isinstance(expected, torch.Tensor) else expected
+    for tensor in expected:
+        least, most = float(tensor.min()), float(tensor.max())
+        if not np.isfinite(most - least) or (least == most and tensor.numel() > 1):
+            what = f"{least:.4g} everywhere" if least == most else "NaN or infinite values"
+            raise UserError(f"{shown}: for random input PyTorch itself gives {what}; the checkpoint holds no trained "
+                            f"weights of this network{suspicion and ', or ' + suspicion}")
     found = Session(path, device="cpu").run(list(feeds))
     worst: Dict[str, float] = {}
     for ours, theirs in zip(found, expected):
         if ours.shape != tuple(theirs.shape):
-            raise UserError(f"{path}: an output has shape {list(ours.shape)}, PyTorch gives {list(theirs.shape)}")
+            raise UserError(f"{shown}: an output has shape {list(ours.shape)}, PyTorch gives {list(theirs.shape)}")
         merge_worst(worst, metrics.difference(ours, theirs.numpy()))
     return worst
 

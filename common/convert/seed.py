@@ -17,7 +17,7 @@ def _width(text: str) -> Tuple[str, Union[int, Tuple[int, ...]]]:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(prog="python3 -m common.convert.seed", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python3 -m common.convert.seed", description=errors.first_line(__doc__))
     parser.add_argument("--output", required=True, help="checkpoint to write")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--model", default=".", help="the model's folder (default: here)")

@@ -91,7 +91,7 @@ def _text(tensors: Sequence["Tensor"]) -> str:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(prog="python3 -m common.convert.simplify", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python3 -m common.convert.simplify", description=errors.first_line(__doc__))
     parser.add_argument("before", metavar="BEFORE", help="the ONNX file that the export wrote")
     parser.add_argument("after", metavar="AFTER", help="the ONNX file that onnxsim wrote")
     parser.add_argument("--output", metavar="JSON", help="file for the figures, written when the check has passed")

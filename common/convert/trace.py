@@ -1,6 +1,7 @@
 """A PyTorch network traced by TorchScript's exporter, the one that writes opset 11."""
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import Any, Mapping, Tuple
 
@@ -18,6 +19,8 @@ def write(network: torch.nn.Module, example: Tuple[torch.Tensor, ...], path: fil
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the TorchScript exporter is deprecated, and is the one with opset 11
-            torch.onnx.export(network, example, str(path), opset_version=OPSET, dynamo=False, **options)
+            # torch before 2.4 has this exporter alone, and no such argument
+            only = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
+            torch.onnx.export(network, example, str(path), opset_version=OPSET, **only, **options)
     except torch.onnx.errors.OnnxExporterError as error:
         raise UserError(f"the network cannot be exported to opset {OPSET}: {error}") from error

@@ -208,7 +208,7 @@ def _trace_here(model_folder: files.PathLike, request: files.PathLike, path: fil
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(prog="python3 -m common.convert.upstream", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python3 -m common.convert.upstream", description=errors.first_line(__doc__))
     verbs = parser.add_subparsers(dest="verb", required=True)
     fetcher = verbs.add_parser("fetch", help="fetch the pinned commit and apply the diffs")
     fetcher.add_argument("--model", default=".", help="the model's folder (default: here)")

@@ -124,7 +124,7 @@ def check(folder: files.PathLike) -> Dict[str, Any]:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(prog="python3 -m common.data.fingerprint", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python3 -m common.data.fingerprint", description=errors.first_line(__doc__))
     parser.add_argument("verb", choices=("check", "write"))
     parser.add_argument("--model", default=".", help="the model's folder (default: here)")
     parser.add_argument("--function", help="write: MODULE.FUNCTION that takes the picture (default: as stored)")

@@ -8,7 +8,7 @@ import argparse
 import os
 import re
 from pathlib import Path
-from typing import Dict, Iterable, Optional, Sequence
+from typing import Dict, Iterable, List, Optional, Sequence
 
 from common.base import errors, files
 from common.base.errors import UserError
@@ -40,6 +40,15 @@ def find(folder: files.PathLike) -> Dict[str, Dict[int, Path]]:
     if not found:
         raise UserError(f"{folder}: expected result files (<stem>_<number>.bin), found none; run the inference first")
     return found
+
+
+def records(folder: files.PathLike) -> List[Path]:
+    """The records that what stood in for a tool left of the inference whose results are in `folder`; none of a tool's."""
+    place = Path(folder).resolve()
+    device = re.fullmatch(r"dumpOutput_device(\d+)", place.name)  # benchmark's folder has one name for all batch sizes
+    found = list(place.parent.glob(f"onnxruntime_batchsize_*_device_{device.group(1)}.json")) if device else []
+    beside = place.with_name(f"{place.name}_onnxruntime.json")
+    return sorted(found) + ([beside] if beside.is_file() else [])
 
 
 def from_summary(path: files.PathLike) -> Dict[str, Dict[int, Path]]:
@@ -100,7 +109,7 @@ def newest(folder: files.PathLike) -> Path:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(prog="python3 -m common.data.result_files", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python3 -m common.data.result_files", description=errors.first_line(__doc__))
     parser.add_argument("verb", choices=["newest"], help="print the result folder that msame or ais_infer made last")
     parser.add_argument("folder", metavar="DIR")
     print(newest(parser.parse_args(argv).folder))

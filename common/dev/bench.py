@@ -243,7 +243,7 @@ def lines(bench: Mapping[str, Any]) -> List[str]:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(prog="python3 -m common.dev.bench", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python3 -m common.dev.bench", description=errors.first_line(__doc__))
     verbs = parser.add_subparsers(dest="verb", required=True)
     runner = verbs.add_parser("run", help="measure the model whose folder this is",
                               epilog="JOBS=N in the environment: processes (default: all cores).")

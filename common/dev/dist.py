@@ -132,7 +132,7 @@ def write(folder: Path, target: Path, full: bool = False, holder: str = HOLDER) 
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(prog="python3 -m common.dev.dist", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python3 -m common.dev.dist", description=errors.first_line(__doc__))
     parser.add_argument("dest", metavar="DEST", help="folder to write, new or empty")
     parser.add_argument("--model", default=".", help="the model's folder (default: here)")
     parser.add_argument("--full", action="store_true", help="all of common, Makefile, demo and pages too")

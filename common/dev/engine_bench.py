@@ -75,7 +75,7 @@ def take_turns(sessions: Dict[str, engine.Engine], batch: int, rounds: int) -> D
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(prog="python3 -m common.dev.engine_bench", description=__doc__.splitlines()[0],
+    parser = argparse.ArgumentParser(prog="python3 -m common.dev.engine_bench", description=errors.first_line(__doc__),
                                      epilog=f"Engines: {', '.join(engine.ENGINES)}. Options: {', '.join(OPTIONS)}.")
     parser.add_argument("model", metavar="ONNX")
     parser.add_argument("variants", nargs="+", metavar="VARIANT", help="ENGINE[/THREADS] or cpu+OPTION[/THREADS]")

@@ -217,7 +217,7 @@ def kept(folder: Path) -> List[Mapping[str, Any]]:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(prog="python3 -m common.dev.readme", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python3 -m common.dev.readme", description=errors.first_line(__doc__))
     parser.add_argument("--model", default=".", help="the model's folder (default: here)")
     parser.add_argument("--report", metavar="JSON", help="a report whose figures to take up")
     parser.add_argument("--data", metavar="NAME", help="what to call its dataset (default: its folder's name)")

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
-from common.base import facts, files
+from common.base import facts, files, model_file
 from common.base.errors import UserError
 from common.devices.ais_infer import AisInfer
 from common.devices.tool import Device, Tool, link_all
@@ -95,7 +95,7 @@ def together(tool: Tool, each: Sequence[Mapping[str, Any]], records: Sequence[Ma
         return {**records[0]["provenance"], **several.named(each), "threads": sum(one["threads"] for one in each)}
     model = next((word.partition("=")[2] or word for word in tool.command if word.endswith(".om")), "")
     return {"backend": "npu", **several.named(each), "model": model,
-            "model_sha256": files.sha256(model) if os.path.isfile(model) else None}
+            "model_sha256": model_file.sha256(model) if os.path.isfile(model) else None}
 
 
 def compute(found: Sequence[Tuple[Mapping[str, Any], Sequence[float]]], batch: int) -> Dict[str, float]:

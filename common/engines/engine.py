@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from common.base import files, settings
+from common.base import files, model_file, settings
 from common.base.errors import UserError
 
 PROVIDERS = {  # device: (execution provider, the package that brings it, the name of its memory)
@@ -81,7 +81,7 @@ class Engine:
     path: the `.onnx` file. device, threads: see `device_name` and `thread_count`. index: which GPU or NPU of several.
     inputs, outputs: lists of `Tensor`. timing: `Timing` of the latest `run`. backend: a key of `STAND_INS`; version of
     its package; provider: what of it computes, with the precision where that is a choice.
-    Raises `UserError` when the file is missing or an `.om`.
+    Raises `UserError` when the file is missing or an `.om`, or has weights outside of its folder.
     """
 
     backend: str
@@ -100,6 +100,7 @@ class Engine:
         if self.path.suffix == ".om":
             raise UserError(f"{path}: an .om runs on an NPU only; give the .onnx it was made from")
         files.existing_file(path, "an ONNX model")
+        model_file.external(path)  # refuses what lies outside of the folder
 
     def run(self, arrays: Sequence[Any]) -> List[Any]:
         """Run the model once: one array per input, in its order, of its dtype and shape; gives one per output.
@@ -127,9 +128,9 @@ class Engine:
                 f"{self.threads} thread{'' if self.threads == 1 else 's'}")
 
     def sha256(self) -> str:
-        """SHA-256 of the model file, read once."""
+        """SHA-256 of the model, its external data included (`common.base.model_file`), read once."""
         if self._sha256 is None:
-            self._sha256 = files.sha256(self.path)
+            self._sha256 = model_file.sha256(self.path)
         return self._sha256
 
     def provenance(self) -> Dict[str, Any]:

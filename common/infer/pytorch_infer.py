@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Mapping, Optional, Sequence
 
+<<<<<<< HEAD
 from common.base import errors, files, uses
+=======
+from common.base import errors, facts, files
+>>>>>>> ca6cff1 (The export says which variant a model is, and every later stage reads it: EDSR first)
 from common.base.journal import Journal, stamp
 from common.base.settings import limit, thread_count
-from common.convert.network import network_module
-from common.data import dataset
+from common.convert.network import network_module, options
+from common.data import dataset, variant
 
 
 def infer(pth: files.PathLike, prep: files.PathLike, output: files.PathLike, folder: files.PathLike,
-          count: Optional[int] = None) -> int:
+          count: Optional[int] = None, told: Optional[Mapping[str, str]] = None) -> int:
     """Run the network on every sample of the manifest in `prep`, batch 1; gives back the number of samples.
 
-    A run that was cut off goes on where it stopped. Outputs are float32 [1, ...] in the network's order.
+    told: the model's variant, for what stands in no tensor of the checkpoint. A run that was cut off goes on where it
+    stopped. Outputs are float32 [1, ...] in the network's order.
     """
     import torch
     from tqdm import tqdm
@@ -28,13 +33,18 @@ def infer(pth: files.PathLike, prep: files.PathLike, output: files.PathLike, fol
     from common.convert import checkpoint
     samples = dataset.read_manifest(prep)[:count]
     module = network_module(folder)
-    network = module.from_state(checkpoint.load(pth))
+    untold = options(module, told or {})
+    network = module.from_state(checkpoint.load(pth), **untold)
     if hasattr(module, "for_input"):  # a model whose samples have more than one form
         network = module.for_input(network, samples[0]["dtype"])
     output = Path(output)
     torch.set_num_threads(thread_count())
     journal = Journal(output.with_name(output.name + "_pytorch.json"),
+<<<<<<< HEAD
                       {"checkpoint_sha256": files.sha256(pth), "torch": torch.__version__, "code": uses.digest()})
+=======
+                      {"checkpoint_sha256": files.sha256(pth), "torch": torch.__version__, "options": untold})
+>>>>>>> ca6cff1 (The export says which variant a model is, and every later stage reads it: EDSR first)
     for record in tqdm(samples, desc="pytorch", unit="sample", disable=None):
         target = output / f"{record['id']}_1.bin"
         now, there = stamp(record["bin"]), journal.finished.get(record["id"], {})
@@ -52,13 +62,16 @@ def infer(pth: files.PathLike, prep: files.PathLike, output: files.PathLike, fol
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(prog="python3 -m common.infer.pytorch_infer", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python3 -m common.infer.pytorch_infer", description=errors.first_line(__doc__))
     parser.add_argument("--pth", required=True, help="checkpoint")
     parser.add_argument("--prep", required=True, help="folder that the preprocess script wrote (with manifest.json)")
     parser.add_argument("--output", required=True, help="folder for <id>_1.bin")
     parser.add_argument("--model", default=".", help="the model's folder (default: here)")
+    parser.add_argument("--onnx", help="the model that was exported from the checkpoint, for what stands in no tensor "
+                        "(default: what the preprocess script was told)")
     args = parser.parse_args(argv)
-    count = infer(args.pth, args.prep, args.output, args.model, limit())
+    told = variant.find(facts.load(args.model), args.onnx, args.prep)
+    count = infer(args.pth, args.prep, args.output, args.model, limit(), told)
     print(f"PyTorch: {count} samples in {args.output}")
 
 

@@ -122,7 +122,7 @@ def open_all(path: files.PathLike) -> List[engine.Engine]:
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python3 -m common.infer.stream", description=__doc__.splitlines()[0],
+        prog="python3 -m common.infer.stream", description=errors.first_line(__doc__),
         epilog=f"Environment: {engine.ENVIRONMENT} JOBS=N the threads for samples (all cores); LIMIT=N takes the first "
                "N samples; DEVICES=0,1,.. runs on these devices side by side (on the CPU they share its cores); "
                "STREAM=ray sends the samples through Ray Data, on this machine or the cluster at RAY_ADDRESS (ACTORS=N "

@@ -71,7 +71,7 @@ def figures(result: Mapping[str, Any]) -> str:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    parser = argparse.ArgumentParser(prog="python3 -m common.judge.agreement", description=__doc__.splitlines()[0],
+    parser = argparse.ArgumentParser(prog="python3 -m common.judge.agreement", description=errors.first_line(__doc__),
                                      epilog="Exit status 1 when a threshold is missed.")
     parser.add_argument("found", metavar="FOUND", help="folder with the result files of the backend in question")
     parser.add_argument("expected", metavar="EXPECTED", help="folder with PyTorch's result files")

@@ -105,7 +105,7 @@ def lines(result: Mapping[str, Any]) -> List[str]:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    parser = argparse.ArgumentParser(prog="python3 -m common.judge.compare", description=__doc__.splitlines()[0],
+    parser = argparse.ArgumentParser(prog="python3 -m common.judge.compare", description=errors.first_line(__doc__),
                                      epilog="Exit status 1 when a backend misses a threshold.")
     parser.add_argument("--model", default="..", help="the model's folder (default: %(default)s)")
     parser.add_argument("--run", required=True, help="what the inference run left")

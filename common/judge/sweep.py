@@ -129,7 +129,7 @@ def _cell(value: Optional[float], digits: int) -> str:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(prog="python3 -m common.judge.sweep", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python3 -m common.judge.sweep", description=errors.first_line(__doc__))
     parser.add_argument("measured", nargs="+", metavar="FILE", help="what an inference left, one file per combination")
     parser.add_argument("--model", default=".", help="the model's folder (default: here)")
     parser.add_argument("--output", metavar="JSON", help="also write the table as data")

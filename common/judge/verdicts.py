@@ -62,7 +62,7 @@ def accuracy_lines(section: Mapping[str, Any]) -> List[str]:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    parser = argparse.ArgumentParser(prog="python3 -m common.judge.verdicts", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python3 -m common.judge.verdicts", description=errors.first_line(__doc__))
     verbs = parser.add_subparsers(dest="verb", required=True)
     for verb, text in (("published", "exit status 0 when the published figure is the reference, else 1"),
                        ("judge", "print accuracy, reference and verdict; exit status 1 when it is fail")):

@@ -95,7 +95,7 @@ def npu_smi() -> str:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    argparse.ArgumentParser(prog="python3 -m common.npu.chip", description=__doc__.splitlines()[0]).parse_args(argv)
+    argparse.ArgumentParser(prog="python3 -m common.npu.chip", description=errors.first_line(__doc__)).parse_args(argv)
     found = chips(npu_smi())
     if not found:
         raise UserError(f"npu-smi info names no chip; {ADVICE}")

@@ -294,7 +294,7 @@ def machine(required: Path, need: int) -> Iterator[Line]:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    parser = argparse.ArgumentParser(prog="python3 -m common.npu.doctor", description=__doc__.splitlines()[0],
+    parser = argparse.ArgumentParser(prog="python3 -m common.npu.doctor", description=errors.first_line(__doc__),
                                      epilog="Exit status 1 when a line says MISSING.")
     parser.add_argument("--data", default="", help="dataset folder; empty: the demo")
     parser.add_argument("--pth", default="seeded", help="checkpoint; default: seeded weights")

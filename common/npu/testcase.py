@@ -28,7 +28,7 @@ def check(report: Mapping[str, Any]) -> List[str]:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(prog="python3 -m common.npu.testcase", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python3 -m common.npu.testcase", description=errors.first_line(__doc__))
     parser.add_argument("build", metavar="BUILD", help="the model's build folder")
     args = parser.parse_args(argv)
     print("\n".join(check(files.read_json(Path(args.build) / "report.json"))))

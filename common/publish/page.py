@@ -416,7 +416,7 @@ def fitting(reports: Sequence[Tuple[Mapping[str, Any], Path]]) -> str:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(prog="python3 -m common.publish.page", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python3 -m common.publish.page", description=errors.first_line(__doc__))
     parser.add_argument("reports", nargs="+", metavar="REPORT",
                         help="report.json of a model; gallery.json lies beside it")
     parser.add_argument("--output", required=True, metavar="HTML", help="file to write")

@@ -210,7 +210,7 @@ def table(reports: Sequence[Mapping[str, Any]]) -> List[str]:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    parser = argparse.ArgumentParser(prog="python3 -m common.publish.report", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python3 -m common.publish.report", description=errors.first_line(__doc__))
     verbs = parser.add_subparsers(dest="verb", required=True)
     maker = verbs.add_parser("make", help="write one model's report, in its build folder")
     maker.add_argument("--model", default="..", help="the model's folder (default: %(default)s)")

@@ -18,7 +18,7 @@ from common.data import demo
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     kinds = [module.name for module in pkgutil.iter_modules(demo.__path__) if not module.name.startswith("_")]
-    parser = argparse.ArgumentParser(prog="python3 -m common.data.demo", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python3 -m common.data.demo", description=errors.first_line(__doc__))
     parser.add_argument("kind", choices=kinds)
     parser.add_argument("folder", help="folder to write, replaced when it is there")
     parser.add_argument("--count", type=positive, default=4, help="samples (default: %(default)s)")
