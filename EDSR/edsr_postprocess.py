@@ -114,6 +114,7 @@ def evaluate(output: np.ndarray, path: Path, scale: int, shave: int) -> Tuple[np
     return picture, score(picture, truth[:height, :width], scale, shave)
 
 
+# long: the arguments, and the two functions that need all of them
 def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] = None) -> evaluation.Evaluation:
     """What the command line asks for. samples: ids whose outputs are handed over, in place of the files in --res."""
     model = facts.load(__file__)

@@ -58,6 +58,7 @@ def available() -> int:
     return 0
 
 
+# long: one loop that hands out, takes back and ends processes
 def ordered(task: Callable[[Item], Result], items: Sequence[Item], each: int = 0) -> Iterator[Result]:
     """`task` of every item, in their order, by `count(each)` processes; by none beside this one where that is 1.
 

@@ -73,15 +73,10 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
     """Turn every source into `<folder>/<bins>/<id>.bin` and write the manifest last.
 
     sources: (sample id, the files it is made from); `make(*files)` gives the tensor and what the manifest shall say
-<<<<<<< HEAD
     of the sample. settings: all that the tensors depend on beside the files; together with the project's code that is
     loaded they decide whether an earlier run's files still hold. sample_bytes: size of one `.bin`, for the check of
-    free disk before the start. A run that was cut off is taken up where it stopped; files of samples that are no
-=======
-    of the sample. settings: all that the tensors depend on beside the files; together with the source text of `make`'s
-    module they decide whether an earlier run's files still hold. sample_bytes: size of one `.bin`, for the check of
-    free disk before the start. variant: of the model that they are for (`common.data.variant`), kept in the manifest. A run that was cut off is taken up where it stopped; files of samples that are no
->>>>>>> ca6cff1 (The export says which variant a model is, and every later stage reads it: EDSR first)
+    free disk before the start. variant: of the model that they are for (`common.data.variant`), kept in the manifest.
+    A run that was cut off is taken up where it stopped; files of samples that are no
     longer asked for are removed. It is done by JOBS processes (`common.base.workers`). Gives back the manifest's records in
     order.
     """

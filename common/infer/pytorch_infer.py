@@ -9,11 +9,7 @@ import argparse
 from pathlib import Path
 from typing import Mapping, Optional, Sequence
 
-<<<<<<< HEAD
-from common.base import errors, files, uses
-=======
-from common.base import errors, facts, files
->>>>>>> ca6cff1 (The export says which variant a model is, and every later stage reads it: EDSR first)
+from common.base import errors, facts, files, uses
 from common.base.journal import Journal, stamp
 from common.base.settings import limit, thread_count
 from common.convert.network import network_module, options
@@ -40,11 +36,8 @@ def infer(pth: files.PathLike, prep: files.PathLike, output: files.PathLike, fol
     output = Path(output)
     torch.set_num_threads(thread_count())
     journal = Journal(output.with_name(output.name + "_pytorch.json"),
-<<<<<<< HEAD
-                      {"checkpoint_sha256": files.sha256(pth), "torch": torch.__version__, "code": uses.digest()})
-=======
-                      {"checkpoint_sha256": files.sha256(pth), "torch": torch.__version__, "options": untold})
->>>>>>> ca6cff1 (The export says which variant a model is, and every later stage reads it: EDSR first)
+                      {"checkpoint_sha256": files.sha256(pth), "torch": torch.__version__, "options": untold,
+                       "code": uses.digest()})
     for record in tqdm(samples, desc="pytorch", unit="sample", disable=None):
         target = output / f"{record['id']}_1.bin"
         now, there = stamp(record["bin"]), journal.finished.get(record["id"], {})
