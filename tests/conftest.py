@@ -1,10 +1,13 @@
 """Paths and helpers that several test files share."""
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Callable
 
@@ -14,13 +17,18 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("SHARED", ROOT.parent / "shared"))
 
 
+TMPDIR = tempfile.mkdtemp(prefix="tests-")
+"""Of this process of pytest alone, so that stages of tests that run side by side do not wait for one another's timing."""
+atexit.register(shutil.rmtree, TMPDIR, ignore_errors=True)
+
+
 def environment(**more: str) -> dict:
     """The environment of a script: this one without the variables that steer a run, the project importable."""
     kept = {name: value for name, value in os.environ.items()
             if name not in ("LIMIT", "DEVICE", "DEVICES", "PRECISION", "THREADS", "JOBS", "RESUME", "BATCH", "PTH", "STREAM",
                             "ENGINE", "ACTORS", "DATASETS_PATH", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MODELS", "STAGES",
                             "SIZE", "ROUND", "ENGINES", "SWEEP_THREADS", "SWEEP_ENGINES", "RAY_ADDRESS")}
-    return {**kept, "PYTHONPATH": str(ROOT), **more}
+    return {**kept, "PYTHONPATH": str(ROOT), "TMPDIR": TMPDIR, **more}
 
 
 @pytest.fixture

@@ -150,10 +150,9 @@ def test_a_folder_that_holds_numpy_or_json_is_not_imported(project):
 
 def test_timed_stages_run_alone_and_the_report_says_where_they_could_not(project):
     import fcntl
-    import tempfile
     code = ("from common.make import stage\nimport sys\n"
             "with stage.turn(sys.argv[1] == 'timed', 0.2) as reason:\n    print(reason)")
-    lock = os.path.join(tempfile.gettempdir(), "ascend-model-collection.lock")
+    lock = os.path.join(environment()["TMPDIR"], "ascend-model-collection.lock")
 
     def turn(kind):
         return subprocess.run(["python3", "-c", code, kind], env=environment(), capture_output=True, text=True,

@@ -23,7 +23,7 @@ KINDS = {
     "fresh": "its status proves nothing: what an earlier run left is removed before",
 }
 OUTSIDE = Path(__file__).resolve().parents[1] / "npu/outside.sh"
-PATIENCE = 1800.0
+PATIENCE = 600.0
 """Seconds that a timed stage waits for the others on this machine."""
 
 
@@ -31,36 +31,50 @@ PATIENCE = 1800.0
 def turn(timed: bool, patience: float = PATIENCE) -> Iterator[Optional[str]]:
     """While the block runs, no timed stage of another run does, and where this one is `timed` no other stage at all.
 
-    Gives None, or why that could not be had; then the block runs all the same.
+    Gives None, or why that could not be had; then the block runs all the same. Who waits holds a gate that those who
+    come later wait at, so that nobody waits for ever.
     """
     path = Path(tempfile.gettempdir()) / "ascend-model-collection.lock"
     try:
         import fcntl
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | os.O_NONBLOCK
-        descriptor = os.open(path, flags, 0o666)
+        gate, turnstile = _open(f"{path}.gate"), _open(str(path))
     except (ImportError, OSError) as error:
         yield f"{path}: cannot be locked ({error}), so others may have used the cores"
         return
     try:
-        with contextlib.suppress(OSError):
-            os.fchmod(descriptor, 0o666)  # every user of this machine takes turns
-        kind, end, told, reason = fcntl.LOCK_EX if timed else fcntl.LOCK_SH, time.monotonic() + patience, False, None
-        while True:
-            try:
-                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    reason = f"other stages ran on this machine for {patience:.0f} s without a pause"
-                    break
-                if not told:
-                    told = True
-                    print("waiting for the stages of another run on this machine, so that timing is not disturbed",
-                          file=sys.stderr, flush=True)
-                time.sleep(0.05)
-        yield reason
+        kind, end = fcntl.LOCK_EX if timed else fcntl.LOCK_SH, time.monotonic() + patience
+        had = _lock(gate, kind, end) and _lock(turnstile, kind, end)
+        fcntl.flock(gate, fcntl.LOCK_UN)
+        yield None if had else f"other stages ran on this machine for {patience:.0f} s without a pause"
     finally:
-        os.close(descriptor)
+        os.close(turnstile)
+        os.close(gate)
+
+
+def _open(path: str) -> int:
+    """A lock file that every user of this machine can open."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | os.O_NONBLOCK, 0o666)
+    with contextlib.suppress(OSError):
+        os.fchmod(descriptor, 0o666)
+    return descriptor
+
+
+def _lock(descriptor: int, kind: int, end: float) -> bool:
+    """Whether the lock was had before `end`; says on stderr that it waits."""
+    import fcntl
+    told = False
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > end:
+                return False
+            if not told:
+                told = True
+                print("waiting for the stages of another run on this machine, so that timing is not disturbed",
+                      file=sys.stderr, flush=True)
+            time.sleep(0.05)
 
 
 def run(build: Path, name: str, command: str, out: Path, needs: Sequence[str], kind: Sequence[str]) -> int:
