@@ -63,10 +63,10 @@ doctor: ## what `make all` finds on this machine, and what to do about what is m
 .PHONY: bench
 bench: $(VENV)/installed ## how fast pre- and postprocessing are: build/bench.json and a table; COUNT=n samples
 	@for model in $(MODELS); do $(MAKE) --no-print-directory -s -C $$model bench >/dev/null || exit 1; done
-	@$(PY) -m common.dev.bench show $(MODELS:%=%/build/bench.json) --output build/bench.json
+	@$(PY) -m common.dev.bench show $$(ls $(MODELS:%=%/build/bench.json) 2>/dev/null) --output build/bench.json
 
 new: $(VENV)/installed ## a folder for another model, MODEL=Name, that goes the whole way at once (docs/NEW_MODEL.md)
-	@$(PY) -m common.dev.new "$$MODEL"
+	@$(PY) -m common.dev.new "$${MODEL-}"
 
 test: $(VENV)/extras lint ## the tests, a few minutes
 	$(PY) -m pytest -m "not full" -n 2 --dist loadfile

@@ -14,6 +14,7 @@ from typing import Callable
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.extend(str(path.parent) for path in sorted(ROOT.glob("*/facts.json")))
 SHARED = Path(os.environ.get("SHARED", ROOT.parent / "shared"))
 
 

@@ -61,8 +61,11 @@ def found_addresses(folder: Path) -> Iterator[Tuple[str, int, str]]:
                     yield str(path.relative_to(folder)), number, address.rstrip(".,;:")
 
 
-def purpose(address: str) -> Optional[str]:
-    return next((what for start, what in RULES["purposes"].items() if address.startswith(start)), None)
+def purpose(address: str, folder: Path) -> Optional[str]:
+    """What an address is for: that of the folder's facts is the paper's or the upstream's, others are in the rules."""
+    model = facts.load(folder)
+    own = {model.paper: "论文", model.upstream["repository"]: "上游代码仓"}
+    return next((what for start, what in {**RULES["purposes"], **own}.items() if address.startswith(start)), None)
 
 
 def addresses(folder: Path) -> str:
@@ -72,7 +75,7 @@ def addresses(folder: Path) -> str:
     """
     rows, licence = [], 0
     for name, number, address in found_addresses(folder):
-        what = purpose(address)
+        what = purpose(address, folder)
         if what is None:
             raise UserError(f"{folder / name}:{number}: {address} has no purpose; add it to "
                             "common/dev/modelzoo.json, or leave the address out")

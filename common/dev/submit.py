@@ -94,7 +94,7 @@ def check_addresses(folder: Path) -> Found:
         [cell.strip() for cell in line.strip("| ").split("|")] for line in stated.splitlines()) if len(cells) == 5
         and cells[4]}
     for path, line, address in modelzoo.found_addresses(folder):
-        header = modelzoo.purpose(address) == "许可证" and not path.startswith("LICENSE")
+        header = modelzoo.purpose(address, folder) == "许可证" and not path.startswith("LICENSE")
         if not header and (path, str(line), address) not in rows:
             yield f"{path}:{line}", f"{address} is not stated with its file, line and purpose"
         if path.endswith((".py", ".sh")) and not header:

@@ -4,12 +4,12 @@
 as_held = $(if $(HOLDER),--holder "$$HOLDER")
 .PHONY: dist submit
 dist: | $(READY) ## a folder for ModelZoo that needs nothing outside itself: DEST=, HOLDER= (copyright), FULL=1 (all of it)
-	@$(PY) -m common.dev.dist $(if $(filter-out 0,$(FULL)),--full) $(as_held) "$$DEST"
+	@$(PY) -m common.dev.dist $(if $(filter-out 0,$(FULL)),--full) $(as_held) "$${DEST-}"
 submit: | $(READY) ## what a ModelZoo reviewer would find in a folder (DEST=, else one made now), its table row and PR text
 ifeq ($(strip $(DEST)),)
 	@rm -rf $(B)/submit && mkdir -p $(B)
 	@$(PY) -m common.dev.dist $(as_held) $(B)/submit
 	@$(PY) -m common.dev.submit $(B)/submit --output $(B)
 else
-	@$(PY) -m common.dev.submit "$$DEST" --output $(B)
+	@$(PY) -m common.dev.submit "$${DEST-}" --output $(B)
 endif

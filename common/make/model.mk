@@ -40,7 +40,7 @@ export CHECKPOINT
 
 # Goals that make nothing of what is there. `make -n` in a fresh folder has nothing to look at.
 MAKEFLAGS += --no-builtin-rules
-IDLE  := help clean distclean setup extras doctor dist submit readme bench demo-weights selftest upstream classifier
+IDLE  := help clean distclean setup extras doctor dist submit readme bench demo-weights selftest upstream classifier fingerprint-write
 GOALS := $(filter-out $(IDLE),$(or $(MAKECMDGOALS),help))
 DRY   := $(findstring n,$(filter-out ---%,$(firstword -$(MAKEFLAGS))))
 FRESH := $(if $(DRY),$(if $(wildcard $(B)/.args),,yes))
@@ -109,13 +109,13 @@ include $(MK)/dist.mk
 # The upstream's code. Asked for each time; the mark changes only when the commit or a diff does.
 .PHONY: upstream
 upstream: FORCE | $(READY) ## the upstream's pinned commit, diffs applied, in build/upstream (UPSTREAM_URL= a mirror or clone)
-	@$(PY) -m common.convert.upstream fetch --url "$$UPSTREAM_URL"
+	@$(PY) -m common.convert.upstream fetch --url "$${UPSTREAM_URL-}"
 ifeq ($(SOURCE),upstream)
 build/upstream/.fetched.json: upstream ;
 $(foreach stage,$(filter export%,$(STAGES)),$(eval $(B)/$($(stage)_OUT): build/upstream/.fetched.json))
 endif
 
-.PHONY: all report report.json readme selftest clean help doctor demo-weights bench
+.PHONY: all report report.json readme selftest clean help doctor demo-weights fingerprint-write bench
 report.json: $(B)/report.json
 all: report ## the whole way: export, preprocess, inference, accuracy, performance, report
 report: $(B)/report.html ## build/report.json and report.html, and the summary on the terminal
@@ -128,11 +128,14 @@ demo-weights: | $(READY) ## train the demo's weights anew, into build/demo-weigh
 
 # with the environment as it is: what is missing from it is what doctor is to tell
 doctor: ## what `make all` finds on this machine, and what to do about what is missing
-	@$(call q,$(NOW)) -m common.npu.doctor --data "$$DATASETS_PATH" --pth "$$CHECKPOINT" $(LINKS) $(DOCTOR)
+	@$(call q,$(NOW)) -m common.npu.doctor --data "$${DATASETS_PATH-}" --pth "$$CHECKPOINT" $(LINKS) $(DOCTOR)
 
 # DATA_NAME= what the tables call the dataset (default: its folder's name)
 readme: | $(READY) ## write the results of the run that is there into results.json and README.md
-	@$(PY) -m common.dev.readme $(if $(wildcard $(B)/report.json),--report $(B)/report.json) --data "$$DATA_NAME"
+	@$(PY) -m common.dev.readme $(if $(wildcard $(B)/report.json),--report $(B)/report.json) --data "$${DATA_NAME-}"
+
+fingerprint-write: | $(READY) ## store what preprocessing makes now of the fixed picture, after a change that is meant
+	@$(PY) -m common.data.fingerprint write
 
 selftest: $(READY) ## the whole way on two made-up samples and narrow seeded weights, in seconds
 	@rm -rf build_selftest

@@ -56,5 +56,8 @@ PTH := $($(NAME)_PTH)
 endif
 endif
 
+# recipes see them
+export $(filter-out B V MODELS,$(filter $(TEXTS) $(NUMBERS) $(LISTS_) $(WORDS),$(GIVEN)))
+
 # a folder of a stranger's is not entered in place of ours
 unexport CDPATH
