@@ -125,6 +125,8 @@ def explained(pieces: Sequence[str]) -> List[str]:
 
 def ais_bench(folder: Path, model: facts.Facts) -> List[str]:
     """The ais_bench lines of test/eval_acc_perf.sh, for the first .om that facts names."""
+    if not model.atc:
+        return []
     om = re.findall(r"--output=(\S+)", model.atc[0])[0] + ".om"
     lines = []
     for line in (folder / "test/eval_acc_perf.sh").read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
