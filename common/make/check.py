@@ -35,7 +35,7 @@ def stale(build: Path, names: Sequence[str]) -> None:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(prog="python3 -m common.make.check", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python3 -m common.make.check", description=errors.first_line(__doc__))
     parser.add_argument("build", metavar="BUILD", help="the model's build folder")
     parser.add_argument("--data", default="", help="dataset folder; empty: the demo, drawn by code")
     parser.add_argument("--pth", default="seeded", help="checkpoint; seeded: weights that were never trained")

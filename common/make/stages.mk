@@ -48,7 +48,7 @@ export_CMD ?= $(PY) ../$(EXPORT)
 
 preprocess_OUT  ?= prep/manifest.json
 preprocess_CMD  ?= $(PY) ../$(PREPROCESS)
-preprocess_NEED ?= $(IMAGES:%=%.list)
+preprocess_NEED ?= $(IMAGES:%=%.list) $(export_OUT)
 fingerprint_OUT := fingerprint.ok
 fingerprint_CMD  = $(PY) -m common.data.fingerprint check --model .. && touch fingerprint.ok
 
