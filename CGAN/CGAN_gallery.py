@@ -8,7 +8,8 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.base import errors, facts, files, pictures
+from common.base import errors, facts, pictures
+from common.judge import reports
 from common.publish import gallery
 
 TIMES = 2
@@ -40,7 +41,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--accuracy", required=True, metavar="JSON", help="what CGAN_postprocess.py left")
     parser.add_argument("--output", default=".", metavar="DIR", help="folder for gallery.json (default: here)")
     args = parser.parse_args(argv)
-    read = files.read_json(args.accuracy)
+    read = reports.accuracy(args.accuracy, model)
     wrong = misread(read["rows"])
     panel = gallery.Panel("a row is one noise, a column one digit, 0 to 9",
                           marked(pictures.read_rgb(args.grid), wrong, model.extra["side"]), cover=True)

@@ -18,6 +18,10 @@ from common.base.errors import UserError
 from common.data import dataset, evaluation, result_files, variant
 from common.judge import verdicts
 
+ROW = {"required": ["read"], "properties": {"read": {"type": "array", "minItems": 1, "items": {
+    "type": "integer", "minimum": 0, "maximum": 9}}}}
+"""The schema of what `one` keeps of a sample."""
+
 
 def find_output(folder: files.PathLike) -> Path:
     """The first output of the one inference whose results are in the folder."""
@@ -110,7 +114,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
 
     return evaluation.Evaluation(samples or ["input"], lambda sample: find_output(args.bin_out_path),
                                  lambda path: read_pictures(path, extra), one, finish,
-                                 shape=(count, None, side, side), leaves=lambda sample, name: [target])
+                                 shape=(count, None, side, side), row=ROW, leaves=lambda sample, name: [target])
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

@@ -9,7 +9,8 @@ from typing import Optional, Sequence
 import numpy as np
 
 import edsr_postprocess
-from common.base import errors, facts, files, pictures
+from common.base import errors, facts, pictures
+from common.judge import reports
 from common.publish import gallery
 
 PIECE, TIMES = 48, 5
@@ -53,7 +54,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parser.parse_args(argv)
     truths = {path.stem: path for path in pictures.find(args.HR, "high-resolution pictures")}
     low = {path.stem: path for path in pictures.find(args.LR, "low-resolution pictures")}
-    entries = files.read_json(args.accuracy)["rows"]
+    entries = reports.accuracy(args.accuracy, model)["rows"]
     first = stem_of(entries[0]["sample"])
     scale = args.scale or pictures.read_size(Path(args.save) / f"{first}.png")[0] // pictures.read_size(low[first])[0]
     pairs = edsr_postprocess.pair([stem_of(entry["sample"]) for entry in entries], truths, scale, args.HR)

@@ -19,6 +19,10 @@ from common.base.errors import UserError
 from common.data import dataset, evaluation, result_files, variant
 from common.judge import verdicts
 
+ROW = {"required": ["file", "psnr"], "properties": {"file": {"type": "string"}, "psnr": {"type": "number"},
+                                                    "bicubic": {"type": "number"}}}
+"""The schema of what `one` keeps of a sample."""
+
 
 def crop(output: np.ndarray, height: int, width: int) -> np.ndarray:
     """Cut the padding off: float32 [1, 3, sS, sS] RGB to float32 [height, width, 3] RGB."""
@@ -85,8 +89,8 @@ def known_scale(given: Optional[int], told: variant.Variant, folder: str, stems:
     if "scale" in told:
         found["the model's metadata"] = variant.number(told, "scale", 2)
     for record in result_files.records(folder) if folder else ():
-        with suppress(UserError, KeyError, TypeError):
-            found[str(record)] = int(files.read_json(record)["provenance"]["metadata"]["scale"])
+        with suppress(UserError, KeyError, ValueError):
+            found[str(record)] = int(files.read_json(record, "record")["provenance"]["metadata"]["scale"])
     names = {re.sub(r".*x(?=[234]$)", "", stem) for stem in stems if stem not in truths}
     if len(names) == 1 and min(names) in ("2", "3", "4"):
         found[f"the pictures' names ({stems[0]})"] = int(min(names))
@@ -178,7 +182,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
 
     return evaluation.Evaluation(
         stems, lambda stem: min(results[stem].items())[1], lambda path: read_output(path, scale), one, finish,
-        shape=(1, 3, None, None), needs=lambda stem: [pairs[stem], *([low[stem]] if args.LR else [])],
+        shape=(1, 3, None, None), row=ROW, needs=lambda stem: [pairs[stem], *([low[stem]] if args.LR else [])],
         leaves=lambda stem, name: [picture_of(stem)])
 
 

@@ -8,8 +8,9 @@ from typing import Optional, Sequence
 
 import numpy as np
 
-from common.base import errors, files, pictures
+from common.base import errors, facts, pictures
 from common.data import cityscapes
+from common.judge import reports
 from common.publish import gallery
 from intrada_postprocess import find_labels
 
@@ -31,7 +32,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     photos = cityscapes.frames(cityscapes.root(args.cityscapes), "leftImg8bit", cityscapes.IMAGE)
     stems, labels = {path.stem: path for path in photos.values()}, find_labels(args.cityscapes)
     rows, seen = [], set()
-    for entry in gallery.pick(files.read_json(args.accuracy)["rows"], 5):
+    for entry in gallery.pick(reports.accuracy(args.accuracy, facts.load(__file__))["rows"], 5):
         stem = entry["sample"]
         train_ids = cityscapes.to_train_ids(cityscapes.read_labels(labels[stem]))
         seen |= set(np.unique(train_ids))

@@ -21,6 +21,11 @@ STRIP, COLUMNS = 16, 128
 """Rows enlarged at a time: 19 scores of a whole picture would be 159 MB, those of a strip stay in the cache. Columns at
 a time: they depend on few of the inputs', and the matrix product skips the others."""
 
+ROW = {"required": ["sample", "histogram"], "properties": {"sample": {"type": "string"}, "histogram": {
+    "type": "array", "minItems": 19, "maxItems": 19, "items": {
+        "type": "array", "minItems": 19, "maxItems": 19, "items": {"type": "integer", "minimum": 0}}}}}
+"""The schema of what `one` keeps of a sample."""
+
 
 def interpolation(outputs: int, inputs: int) -> np.ndarray:
     """The matrix of linear interpolation with aligned corners: float32 [outputs, inputs], two weights in each row.
@@ -173,7 +178,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
         print(f"mIoU: {result['mIoU_percent']:.3f}")  # the reference's name for it, for who greps it
 
     return evaluation.Evaluation(taken, lambda stem: found[stem], lambda path: dataset.read_bin(path, shape), one,
-                                 finish, output=-1, shape=shape, needs=lambda stem: [labels[stem]],
+                                 finish, output=-1, shape=shape, row=ROW, needs=lambda stem: [labels[stem]],
                                  leaves=lambda stem, name: [picture_of(stem)])
 
 

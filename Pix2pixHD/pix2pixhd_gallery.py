@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from common.base import errors, files, pictures, settings
+from common.base import errors, facts, files, pictures, settings
+from common.base.errors import UserError
 from common.data import cityscapes, result_files
+from common.judge import reports
 from common.publish import gallery
 from pix2pixhd_postprocess import find_photos, read_picture
 
@@ -26,6 +28,14 @@ def row(sample: str, labels: np.ndarray, made: np.ndarray, photo: Optional[np.nd
     if photo is not None:
         panels.append(gallery.Panel("photo of the scene", gallery.shrink(photo)))
     return gallery.Row(sample, value, panels)
+
+
+def compared(path: files.PathLike) -> List[Dict[str, Any]]:
+    """The pictures of a comparison (pix2pixhd_agreement.py), the worst first."""
+    found = reports.agreement(path).get("pictures", {}).get("rows")
+    if not found:
+        raise UserError(f"{path}: tells nothing of pictures; expected what pix2pixhd_agreement.py leaves")
+    return found
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
@@ -44,7 +54,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         parser.error("--photos and --accuracy go together")
     photos = find_photos(args.photos) if args.photos else {}
     found, rows = result_files.find(args.result), []
-    listed = files.read_json(args.accuracy)["rows"] if photos else files.read_json(args.agreement)["pictures"]["rows"]
+    listed = reports.accuracy(args.accuracy, facts.load(__file__))["rows"] if photos else \
+        compared(args.agreement)
     for entry in gallery.pick(listed):
         stem = entry["sample"]
         labels = cityscapes.read_labels(Path(args.cityscapes) / "test_label" / f"{stem}.png", args.size)

@@ -21,6 +21,10 @@ from common.judge import verdicts
 STRIP = 64
 """Rows at a time: what is computed of them stays in the cache."""
 
+ROW = {"required": ["about", "ssim"], "properties": {"ssim": {"type": ["number", "null"]}, "about": {
+    "type": "object", "required": ["sample", "picture", "sha256"], "additionalProperties": {"type": "string"}}}}
+"""The schema of what `one` keeps of a sample."""
+
 
 def to_uint8(output: np.ndarray) -> np.ndarray:
     """The picture of an output: float32 [1, 3, H, W], RGB, -1..1, to uint8 [H, W, 3], RGB.
@@ -115,7 +119,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
 
     return evaluation.Evaluation(
         stems, lambda stem: min(results[stem].items())[1], lambda path: read_output(path, args.size), one, finish,
-        each=10 * 3 * 4 * args.size[0] * args.size[1], shape=(1, 3, args.size[1], args.size[0]),
+        each=10 * 3 * 4 * args.size[0] * args.size[1], shape=(1, 3, args.size[1], args.size[0]), row=ROW,
         needs=lambda stem: [photos[stem]] if photos else [], leaves=lambda stem, name: [picture_of(name)])
 
 

@@ -10,8 +10,9 @@ import numpy as np
 
 import postprocess_nested_unet
 import preprocess_nested_unet
-from common.base import errors, facts, files, pictures
+from common.base import errors, facts, pictures
 from common.data import dataset
+from common.judge import reports
 from common.publish import gallery
 
 TIMES = 3
@@ -48,7 +49,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--output", default=".", metavar="DIR", help="folder for gallery.json (default: here)")
     args = parser.parse_args(argv)
     found, shape, rows = postprocess_nested_unet.results(args.results), model.outputs[0].sized(N=1), []
-    for entry in gallery.pick(files.read_json(args.accuracy)["rows"]):
+    for entry in gallery.pick(reports.accuracy(args.accuracy, model)["rows"]):
         name = entry["sample"]
         (image,), (mask,) = (preprocess_nested_unet.find(folder, [name]) for folder in (args.images, args.masks))
         rows.append(row(name, entry["value"], pictures.read_rgb(image), dataset.read_bin(found[name], shape)[0, 0] > 0,

@@ -15,6 +15,9 @@ from common.base.errors import UserError
 from common.data import dataset, evaluation, result_files, variant
 from common.judge import verdicts
 
+ROW = {"required": ["sample", "IoU"], "properties": {"sample": {"type": "string"}, "IoU": {"type": "number"}}}
+"""The schema of what `one` keeps of a sample."""
+
 
 def score(output: np.ndarray, truth: np.ndarray) -> float:
     """IoU of one image. output: float32 [1, 1, H, W], logits. truth: uint8 [H, W], 0..255, a nucleus where > 127.5.
@@ -93,7 +96,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
         print(f"IoU: {mean:.4f}")  # the reference's own last line, for who greps it
 
     return evaluation.Evaluation(taken, lambda sample: found[sample], lambda path: dataset.read_bin(path, shape), one,
-                                 finish, shape=shape, needs=lambda sample: [masks[sample]])
+                                 finish, shape=shape, row=ROW, needs=lambda sample: [masks[sample]])
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
-from common.base import errors, facts, files, pictures, settings
+from common.base import errors, facts, files, names, pictures, settings
 from common.base.errors import UserError
 from common.data import dataset, variant
 
@@ -38,7 +38,7 @@ def read_ids(path: files.PathLike) -> List[str]:
     for number, name in enumerate(ids, 1):
         if name in seen:
             raise UserError(f"{path}: lists {name} twice")
-        if "/" in name or name.startswith(".") or not name.isprintable():
+        if names.fault(name) or name.startswith(".") or not name.isprintable():
             raise UserError(f"{path}: entry {number}, {name!r:.80}, is no image id; expected a file name without .png")
         seen.add(name)
     return ids

@@ -244,11 +244,14 @@ def test_results_of_samples_that_are_gone_go_with_resume_and_stay_without_as_wit
     dataset(3)
     run(1)
     info(["s0", "s2"])
-    run(1)
-    assert (OUT / "s1_1.bin").exists()
+    (OUT / "mine.bin").write_bytes(b"the user's")
     monkeypatch.setenv("RESUME", "1")
     run(1)
-    assert sorted(os.listdir(OUT)) == ["s0_1.bin", "s0_2.bin", "s2_1.bin", "s2_2.bin"]
+    assert sorted(os.listdir(OUT)) == ["mine.bin", "s0_1.bin", "s0_2.bin", "s2_1.bin", "s2_2.bin"]
+    monkeypatch.delenv("RESUME")
+    info(["s0"])
+    run(1)
+    assert (OUT / "s2_1.bin").exists()
 
 
 @pytest.mark.parametrize("change", ["model", "batch", "format"])

@@ -14,11 +14,17 @@ import pytest
 from common.base import facts, metrics
 from common.judge import agreement, compare
 from conftest import ROOT, environment
+from test_report import accuracy, run_record
 
-RUN = {"provenance": {"backend": "onnxruntime", "version": "1.24.4", "provider": "CPUExecutionProvider",
-                      "device": "a CPU", "threads": 2}, "samples_per_s": 4.0}
-OPENVINO = {"provenance": {"backend": "openvino", "version": "2026.4.1", "provider": "CPU, bf16", "device": "a CPU",
-                           "threads": 2}, "samples_per_s": 9.0}
+RUN = run_record(mean=250.0)
+RUN["provenance"].update(device="a CPU")
+OPENVINO = run_record(mean=1000 / 9)
+OPENVINO["provenance"].update(backend="openvino", version="2026.4.1", provider="CPU, bf16", device="a CPU")
+
+
+def metric(value: float) -> str:
+    """An accuracy of EDSR's over the seven samples."""
+    return json.dumps(accuracy(value, 7))
 
 
 def results(folder: Path, *values: np.ndarray) -> Path:
@@ -28,11 +34,11 @@ def results(folder: Path, *values: np.ndarray) -> Path:
     return folder
 
 
-def left(build: Path, name: str, found: dict, metric: float) -> None:
+def left(build: Path, name: str, found: dict, value: float) -> None:
     """What `make compare` leaves for one backend."""
     (build / f"compare/{name}/results").mkdir(parents=True, exist_ok=True)
     (build / f"compare/{name}/agreement.json").write_text(json.dumps(found))
-    (build / f"compare/{name}/accuracy.json").write_text(json.dumps({"value": metric}))
+    (build / f"compare/{name}/accuracy.json").write_text(metric(value))
 
 
 @pytest.fixture
@@ -46,8 +52,8 @@ def build(tmp_path) -> Path:
                                     for number, value in enumerate(truth)])
     (tmp_path / "agreement.json").write_text(json.dumps(agreement.compare_folders(onnx, expected)))
     left(tmp_path, "OM", agreement.compare_folders(om, expected), 34.25)
-    (tmp_path / "accuracy.json").write_text(json.dumps({"value": 34.5}))
-    (tmp_path / "pytorch/accuracy.json").write_text(json.dumps({"value": 34.75}))
+    (tmp_path / "accuracy.json").write_text(metric(34.5))
+    (tmp_path / "pytorch/accuracy.json").write_text(metric(34.75))
     (tmp_path / "inputs.json").write_text(json.dumps({"data": "x", "checkpoint": "y.pt"}))
     (tmp_path / "run.json").write_text(json.dumps(RUN))
     return tmp_path

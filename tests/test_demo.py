@@ -17,7 +17,7 @@ MODELS = ("EDSR", "CGAN", "IntraDA", "UNetPlusPlus", "Pix2pixHD")
 def test_demo_weights_are_small_and_are_what_their_descriptions_say():
     sizes = []
     for model in MODELS:
-        about = files.read_json(ROOT / model / "demo.json")
+        about = files.read_json(ROOT / model / "demo.json", {})
         path = ROOT / model / "demo.pth"
         assert files.sha256(path) == about["sha256"], f"{model}: demo.json is of another demo.pth"
         assert about["command"].startswith("python3 train_demo.py ") and about["seconds"] > 0 and about["trained_on"]

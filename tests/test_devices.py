@@ -12,17 +12,17 @@ import zipfile
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
-import jsonschema
 import numpy as np
 import pytest
 
 import onnx_models
-from common.base import facts
+from common.base import facts, json_files
 from common.base.errors import UserError
 from common.data import result_files
 from common.dev import readme
 from common.devices import processes, tool
 from common.infer import offline, several
+from common.judge import reports
 from common.publish import report
 from common.tools import perf
 from conftest import ROOT, heed_ctrl_c, one_line_error
@@ -499,8 +499,7 @@ def test_make_gives_the_same_accuracy_and_a_record_that_fits_the_report(copied, 
     assert "--res result/dumpOutput_devices " in result.stdout and "pth2onnx" not in result.stdout
     assert not [line for line in make(copied, *arguments, *more).stdout.splitlines() if line.startswith("cd build")]
     entry = report.performance(json.loads((build / "result/devices.json").read_text()), False)
-    schema = json.loads((ROOT / "common/publish/report.schema.json").read_text())
-    jsonschema.validate(entry, {"$defs": schema["$defs"], "$ref": "#/$defs/performance"})
+    json_files.check(entry, {"$ref": "report.schema.json#/definitions/performance"}, "entry")
     assert [one["device"] for one in entry["devices"]] == [0, 1]
     assert entry["samples_per_s"] == pytest.approx(sum(one["samples_per_s"] for one in entry["devices"]))
 
@@ -512,7 +511,7 @@ def test_report_page_and_readme_tell_each_device_and_all_together(copied, pictur
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr
     assert re.search(r"speed     edsr_x2.onnx batch 1: .*, by 2 devices: ", result.stdout)
     made = json.loads((build / "report.json").read_text())
-    jsonschema.validate(made, json.loads((ROOT / "common/publish/report.schema.json").read_text()))
+    reports.report(build / "report.json")
     merged, pure = made["performance"]
     assert len(merged["devices"]) == 2 and "devices" not in pure
     page = (build / "report.html").read_text()

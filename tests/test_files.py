@@ -64,7 +64,7 @@ def test_unreadable_json_is_a_user_error(tmp_path, content, part):
     if content is not None:
         (tmp_path / "a.json").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError, match=part):
-        files.read_json(tmp_path / "a.json")
+        files.read_json(tmp_path / "a.json", {})
 
 
 def test_checksum_is_sha256_of_the_bytes(tmp_path):

@@ -55,7 +55,8 @@ def test_edsr_script_shows_the_worst_first(tmp_path, run):
         truth.save(tmp_path / f"save/{number}x2.png")
         truth.resize((40, 32), Image.BICUBIC).save(tmp_path / f"LR/{number}x2.png")
     rows = [{"sample": f"{number}x2_1.bin", "value": 30.0 + place} for place, number in enumerate((2, 0, 1))]
-    (tmp_path / "accuracy.json").write_text(json.dumps({"rows": rows}))
+    (tmp_path / "accuracy.json").write_text(json.dumps({
+        "metric": "PSNR", "unit": "dB", "definition": "x", "value": 31.0, "samples": 3, "baseline": None, "rows": rows}))
     arguments = ("--accuracy", "accuracy.json", "--save", "save", "--LR", "LR", "--HR", "HR")
     result = run(ROOT / "EDSR/edsr_gallery.py", *arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr

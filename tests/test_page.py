@@ -86,7 +86,7 @@ def test_the_page_is_one_file_without_script_or_network(reports, tmp_path, run):
 
 
 def test_every_model_has_its_verdict_and_pictures_whose_data_decode(reports):
-    seen = Checked(page.fitting([(files.read_json(path), path.parent) for path in reports]))
+    seen = Checked(page.fitting([(files.read_json(path, "report"), path.parent) for path in reports]))
     sections = [attributes["id"] for tag, attributes in seen.tags if tag == "section"]
     assert sections == MODELS
     for name in MODELS:
@@ -114,7 +114,7 @@ def test_the_page_of_large_pictures_shrinks_them_below_the_limit(tmp_path, monke
 
 
 def test_the_head_shows_what_went_in_and_came_out_of_the_middle_sample(reports):
-    ones = [(files.read_json(path), path.parent) for path in reports]
+    ones = [(files.read_json(path, "report"), path.parent) for path in reports]
     head = page.fitting(ones).split('class="cover"')[1].split("<section")[0]
     for name in MODELS:
         assert f'alt="{name}: panel 0"' in head and f'alt="{name}: panel 1"' in head and f'href="#{name}"' in head

@@ -10,6 +10,7 @@ from common.base import facts
 from common.judge import sweep
 from common.tools import perf
 from conftest import ROOT, one_line_error
+from test_report import run_record
 
 UNET = ROOT / "UNetPlusPlus"
 
@@ -80,14 +81,12 @@ def test_measurements_of_different_backends_are_not_mixed():
 
 
 def record(folder: Path, batch: int, threads: int, rate: float, provider: str = "CPUExecutionProvider") -> Path:
-    """What a stand-in leaves, as far as the sweep reads it."""
+    """What a stand-in leaves."""
     backend = "onnxruntime" if provider.endswith("Provider") else "openvino"
     path = folder / f"bs{batch}-{threads}-{provider[-4:]}_onnxruntime.json"
-    path.write_text(json.dumps({
-        "tool": "ais_infer", "batch": batch, "samples_per_s": rate, "definitions": {"samples_per_s": "defined"},
-        "compute_ms": {"mean": 1000 * batch / rate, "median": 1.0, "p99": 2.0, "min": 1.0, "max": 2.0, "count": 3},
-        "provenance": {"backend": backend, "version": "1.2", "provider": provider, "device": "a CPU",
-                       "threads": threads}}))
+    made = run_record("m.onnx", batch, 1000 * batch / rate)
+    made["provenance"].update(backend=backend, version="1.2", provider=provider, device="a CPU", threads=threads)
+    path.write_text(json.dumps({**made, "tool": "ais_infer"}))
     return path
 
 

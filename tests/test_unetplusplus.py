@@ -265,9 +265,9 @@ def test_postprocess_bad_input_is_one_line(data, run, break_it, part):
 
 @pytest.mark.parametrize("text, part", [
     ("{", "s.json: is not JSON"),
-    ("[1]", "s.json: is no summary of ais_infer (filesinfo is missing)"),
+    ("[1]", "s.json: must be object, found a list of 1"),
     ('{"filesinfo": {}}', "s.json: lists no result"),
-    ('{"filesinfo": {"0": {"infiles": []}}}', "s.json: entry 0 of filesinfo names no input and output file"),
+    ('{"filesinfo": {"0": {"infiles": []}}}', "s.json: filesinfo.0 must contain ['outfiles']"),
     ('{"filesinfo": {"0": {"infiles": ["p/a.bin"], "outfiles": ["res/a_0.txt"]}}}', "a_0.txt is no .bin file"),
     ('{"filesinfo": {"0": {"infiles": ["p/a.bin"], "outfiles": ["res/x_0.bin"]}}}', "x_0.bin: no such file, though"),
     ('{"filesinfo": {"0": {"infiles": ["p/a.bin"], "outfiles": ["res/a_0.bin"]},'

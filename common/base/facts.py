@@ -4,12 +4,11 @@ Scripts, Makefile, README tables and report read them from there. Nothing here i
 """
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple, Union
 
-from common.base import uses
+from common.base import files, uses
 from common.base.errors import UserError
 from common.base.files import PathLike
 
@@ -51,6 +50,10 @@ class Metric:
     tolerance: float
     samples: int
     """How many samples the published figure was taken over."""
+    range: Optional[Tuple[float, float]] = None
+    """The lowest and the highest value there is."""
+    mean: bool = True
+    """Whether the figure is the mean of the samples' own."""
 
 
 @dataclass(frozen=True)
@@ -86,23 +89,24 @@ def load(place: PathLike) -> Facts:
     folder = Path(place) if Path(place).is_dir() else Path(place).parent
     path = folder / "facts.json"
     uses.note(path)
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        return Facts(
-            name=raw["name"], title=raw["title"], paper=raw["paper"], network=raw["network"],
-            upstream=raw["upstream"], weights=raw["weights"],
-            inputs=[_tensor(entry) for entry in raw["inputs"]],
-            outputs=[_tensor(entry) for entry in raw["outputs"]],
-            metric=Metric(**raw["metric"]),
-            references=[Reference(**entry) for entry in raw["references"]],
-            atc=raw["atc"], extra=raw.get("extra", {}))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file; run this in a model's folder") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: does not hold a model's facts ({type(error).__name__}: {error})") from error
+    if not path.exists():
+        raise UserError(f"{path}: no such file; run this in a model's folder")
+    raw = files.read_json(path, "facts")
+    span = _span(raw["metric"])
+    return Facts(
+        name=raw["name"], title=raw["title"], paper=raw["paper"], network=raw["network"],
+        upstream=raw["upstream"], weights=raw["weights"],
+        inputs=[_tensor(entry) for entry in raw["inputs"]],
+        outputs=[_tensor(entry) for entry in raw["outputs"]],
+        metric=Metric(**{**raw["metric"], "range": span}),
+        references=[Reference(**entry) for entry in raw["references"]],
+        atc=raw["atc"], extra=raw.get("extra", {}))
 
 
 def _tensor(entry: Dict[str, Any]) -> Tensor:
+    return Tensor(entry["name"], tuple(entry["shape"]), entry["dtype"], entry["meaning"], _span(entry))
+
+
+def _span(entry: Dict[str, Any]) -> Optional[Tuple[float, float]]:
     span = entry.get("range")
-    return Tensor(entry["name"], tuple(entry["shape"]), entry["dtype"], entry["meaning"],
-                  None if span is None else (float(span[0]), float(span[1])))
+    return None if span is None else (float(span[0]), float(span[1]))

@@ -8,9 +8,11 @@ import json
 import os
 import re
 import shutil
+import stat
 from pathlib import Path
 from typing import Any, Iterable, Iterator, Optional, Union
 
+from common.base import json_files
 from common.base.errors import UserError
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -73,23 +75,54 @@ def write_json(path: PathLike, value: Any) -> None:
     write_text(path, text + "\n")
 
 
-def read_json(path: PathLike) -> Any:
-    """Read a JSON file. Raises `UserError` when it is missing or not JSON."""
+def read_json(path: PathLike, schema: json_files.Schema) -> Any:
+    """Read a JSON file, held to the schema of its kind (`common.base.json_files`).
+
+    Raises `UserError` when it is missing, no regular file, too large, not JSON, or of another shape; the message
+    names the place in it, what was expected there, and what was found.
+    """
+    if kind(path) == "nothing":
+        raise UserError(f"{path}: no such file")
+    path = existing_file(path, "a JSON file")
+    if path.stat().st_size > json_files.LARGEST:
+        raise UserError(f"{path}: has {size(path.stat().st_size)}, at most {size(json_files.LARGEST)} are read")
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
-    except (ValueError, UnicodeDecodeError) as error:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not JSON ({error})") from error
+    value = json_files.parse(text, str(path))
+    json_files.check(value, schema, str(path))
+    return value
 
 
 def existing_file(path: PathLike, what: str) -> Path:
-    """Give `path` back if it is a regular file, else raise `UserError`; `what` names it in the message."""
+    """Give `path` back if it is a regular file, else raise `UserError`; `what` names it in the message.
+
+    A FIFO or a device is refused at once: reading one may wait for ever.
+    """
     path = Path(path)
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "nothing"
+    found = kind(path)
+    if found != "a file":
         raise UserError(f"{path}: expected {what} there, found {found}")
     return path
+
+
+def kind(path: PathLike) -> str:
+    """What is at a path, in words; links are followed: `a file`, `a folder`, `a FIFO`, ..., `nothing`."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # a NUL in the name, or one that is too long
+        return "a link to nothing" if _is_link(path) else "nothing"
+    names = ((stat.S_ISREG, "a file"), (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a FIFO"),
+             (stat.S_ISSOCK, "a socket"))
+    return next((name for test, name in names if test(mode)), "a device")
+
+
+def _is_link(path: PathLike) -> bool:
+    try:
+        return os.path.islink(path)
+    except ValueError:
+        return False
 
 
 def existing_folder(path: PathLike, what: str) -> Path:
@@ -110,6 +143,7 @@ def looks_like(path: PathLike, other: PathLike) -> bool:
 def sha256(path: PathLike) -> str:
     """SHA-256 of a file as 64 hexadecimal digits, read in pieces of 1 MiB."""
     digest = hashlib.sha256()
+    existing_file(path, "a file")
     with open(path, "rb") as file:
         for piece in iter(lambda: file.read(1 << 20), b""):
             digest.update(piece)

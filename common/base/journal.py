@@ -12,7 +12,10 @@ import os
 from pathlib import Path
 from typing import IO, Any, Dict, Iterable, Mapping, Optional
 
-from common.base import files
+from common.base import files, json_files
+from common.base.errors import UserError
+
+SAMPLE: json_files.Schema = {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}}
 
 
 def stamp(path: files.PathLike) -> Dict[str, int]:
@@ -27,35 +30,47 @@ def stamp(path: files.PathLike) -> Dict[str, int]:
 class Journal:
     """The finished samples of one stage: `finished[id]` is the record given to `add`.
 
-    existed: whether a run, of this recipe or another, left a journal here before.
+    existed: whether an earlier run left a journal here.
+    left: the records of an earlier run, of this recipe or another: only files that they name may be removed.
 
     path: the JSON file that stands for the completed stage.
     recipe: all that the outputs depend on beside the samples (settings, checksums of code or model), as JSON
         values. Records made under another recipe are forgotten.
+    sample: the schema of a record; one that does not fit it is forgotten, and its sample done again.
     """
 
-    def __init__(self, path: files.PathLike, recipe: Mapping[str, Any]):
+    def __init__(self, path: files.PathLike, recipe: Mapping[str, Any], sample: json_files.Schema = SAMPLE):
         self.path = Path(path)
+        self._sample = sample
         self.recipe = json.loads(json.dumps(recipe))
         self.finished: Dict[str, Dict[str, Any]] = {}
+        self.left: Dict[str, Dict[str, Any]] = {}
+        self.existed = self.path.exists() or self.path.with_name(f".{self.path.stem}.partial.jsonl").exists()
         self._partial = self.path.with_name(f".{self.path.stem}.partial.jsonl")
         self._file: Optional[IO[str]] = None
-        self.existed = self.path.exists() or self._partial.exists()
         self._load()
 
     def _load(self) -> None:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            whole = json.loads(self.path.read_text(encoding="utf-8"))
+        with contextlib.suppress(UserError):
+            whole = files.read_json(self.path, "journal")
+            self.left.update({record["id"]: record for record in whole["samples"]})
             if whole["recipe"] == self.recipe:
-                self.finished.update({record["id"]: record for record in whole["samples"]})
-        with contextlib.suppress(OSError):
-            lines = self._partial.read_text(encoding="utf-8").splitlines()
-            with contextlib.suppress(ValueError, KeyError, IndexError, TypeError):  # a killed run leaves half a line
-                if json.loads(lines[0])["recipe"] != self.recipe:
-                    return
+                self._keep(whole["samples"])
+        if files.kind(self._partial) == "a file":
+            lines = self._partial.read_bytes().decode("utf-8", errors="replace").splitlines()
+            with contextlib.suppress(UserError):  # a killed run leaves half a line
+                begin = json_files.parse(lines[0] if lines else "", str(self._partial))
                 for line in lines[1:]:
-                    record = json.loads(line)
-                    self.finished[record["id"]] = record
+                    record = json_files.parse(line, str(self._partial))
+                    if json_files.fits(record, SAMPLE):
+                        self.left[record["id"]] = record
+                    if isinstance(begin, dict) and begin.get("recipe") == self.recipe:
+                        self._keep([record])
+
+    def _keep(self, records: Iterable[Any]) -> None:
+        for record in records:
+            if json_files.fits(record, SAMPLE) and json_files.fits(record, self._sample):
+                self.finished[record["id"]] = record
 
     def add(self, sample: str, record: Mapping[str, Any]) -> None:
         """Note `sample` as finished, after its files are in place."""

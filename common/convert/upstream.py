@@ -10,12 +10,13 @@ import argparse
 import importlib
 import importlib.util
 import inspect
+import io
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence
@@ -52,7 +53,7 @@ def pinned(model_folder: files.PathLike) -> Dict[str, Any]:
 def held(folder: files.PathLike) -> Optional[Dict[str, Any]]:
     """What an earlier `fetch` left in `folder`, None where there is nothing whole."""
     mark = Path(folder) / MARK
-    return files.read_json(mark) if mark.is_file() else None
+    return files.read_json(mark, "upstream") if mark.exists() else None
 
 
 def fetch(model_folder: files.PathLike, folder: files.PathLike, url: str = "") -> bool:
@@ -71,6 +72,8 @@ def fetch(model_folder: files.PathLike, folder: files.PathLike, url: str = "") -
     url = url or facts.load(model_folder).upstream["repository"]
     if os.path.exists(url):  # git runs elsewhere
         url = os.path.abspath(url)
+    if os.path.lexists(folder) and not (folder / MARK).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise UserError(f"{folder}: is there and was not fetched by this program; move it, then run this again")
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -183,24 +186,27 @@ def trace(network: "torch.nn.Module", example: Sequence["torch.Tensor"], path: f
     if held(folder) != pinned(model_folder):
         raise UserError(f"SOURCE=upstream: {folder} does not hold commit {model.upstream['commit'][:10]} with this "
                         "folder's diffs; run `make upstream` first")
-    with tempfile.TemporaryDirectory(prefix=".trace.", dir=str(Path(path).resolve().parent)) as exchange:
-        request = Path(exchange) / "request.pt"
-        torch.save({"network": network, "example": tuple(example), "options": dict(options)}, request)
-        done = subprocess.run([sys.executable, "-m", "common.convert.upstream", "trace", "--model", str(model_folder),
-                               str(request), str(Path(path).resolve())], cwd=model_folder, text=True, errors="replace",
-                              env=environment(model_folder, folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    request = io.BytesIO()
+    torch.save({"network": network, "example": tuple(example), "options": dict(options)}, request)
+    done = subprocess.run([sys.executable, "-m", "common.convert.upstream", "trace", "--model", str(model_folder),
+                           str(Path(path).resolve())], cwd=model_folder, env=environment(model_folder, folder),
+                          input=request.getvalue(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if done.returncode:
-        last = ([line for line in done.stderr.splitlines() if line.strip()] or [f"status {done.returncode}"])[-1]
+        said = done.stderr.decode("utf-8", errors="replace").splitlines()
+        last = ([line for line in said if line.strip()] or [f"status {done.returncode}"])[-1]
         raise UserError(f"the upstream's network cannot be exported: {re.sub('^error: ', '', last)}")
     return f"{model.upstream['repository']}@{model.upstream['commit']}"
 
 
-def _trace_here(model_folder: files.PathLike, request: files.PathLike, path: files.PathLike) -> None:
+def _trace_here(model_folder: files.PathLike, path: files.PathLike) -> None:
     import torch
 
     from common.convert import trace as tracing
-    # the process that started this one wrote the request a moment ago: the one file that is not weights alone
-    asked_for = torch.load(request, weights_only=False)
+    # what is more than weights may run code when it is loaded: it comes from the process that started this one, through
+    # a pipe, and never from a file, which a stranger may have written
+    if not stat.S_ISFIFO(os.fstat(0).st_mode):
+        raise UserError("trace is what an export with SOURCE=upstream starts, with a pipe; not for use by hand")
+    asked_for = torch.load(io.BytesIO(sys.stdin.buffer.read()), weights_only=False)
     module = importlib.import_module(facts.load(model_folder).network)
     with torch.no_grad():
         theirs = module.from_upstream(asked_for["network"])
@@ -215,11 +221,10 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     fetcher.add_argument("--url", default="", help="a mirror or a clone's folder (default: the upstream's own)")
     tracer = verbs.add_parser("trace", help="what an export with SOURCE=upstream starts; not for use by hand")
     tracer.add_argument("--model", required=True)
-    tracer.add_argument("request")
     tracer.add_argument("path")
     args = parser.parse_args(argv)
     if args.verb == "trace":
-        _trace_here(args.model, args.request, args.path)
+        _trace_here(args.model, args.path)
         return
     folder = Path(args.model) / "build/upstream"
     new = fetch(args.model, folder, args.url)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from common.base import files, settings, uses
+from common.base import files, names, settings, uses
 from common.base.errors import UserError
 from common.base.journal import Journal, stamp
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 MANIFEST = "manifest.json"
+SAMPLE = {"$ref": "manifest.schema.json#/definitions/sample"}
 
 
 def is_finite(array: "np.ndarray") -> bool:
@@ -87,12 +88,14 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
     sources = list(sources)
     if not sources:
         raise UserError(f"{folder}: no samples to preprocess")
-    journal = Journal(folder / MANIFEST, {"settings": dict(settings), "code": uses.digest()})
-    target = {sample: folder / bins / f"{sample}.bin" for sample, _ in sources}
+    journal = Journal(folder / MANIFEST, {"settings": dict(settings), "code": uses.digest()}, SAMPLE)
+    target = {names.check(sample, folder): folder / bins / f"{sample}.bin" for sample, _ in sources}
     # hidden ones are what a killed run was writing; the next write of the same file replaces it
-    strays = {path for path in (folder / bins).glob("*.bin") if not path.name.startswith(".")} - set(target.values())
-    if strays and not journal.existed:
-        raise UserError(f"{min(strays)}: was not written by an earlier run of this script; give another, empty folder")
+    others = {path for path in (folder / bins).glob("*.bin") if not path.name.startswith(".")} - set(target.values())
+    strays = others & {folder / bins / f"{names.check(sample, journal.path)}.bin" for sample in journal.left}
+    if others - strays:
+        raise UserError(f"{min(others - strays)}: was not written by an earlier run of this script; give another, empty "
+                        "folder")
     files.sweep(folder / bins)
     todo = [(sample, paths) for sample, paths in sources
             if not _finished(journal.finished.get(sample), target[sample], paths)]
@@ -130,7 +133,16 @@ def read_manifest(folder: files.PathLike) -> List[Dict[str, Any]]:
     path = Path(folder) / MANIFEST
     if not path.is_file():
         raise UserError(f"{path}: no such file; preprocessing has not been run there or has not finished")
-    return [{**record, "bin": str(Path(folder) / record["bin"])} for record in files.read_json(path)["samples"]]
+    found, seen = files.read_json(path, "manifest")["samples"], set()
+    for record in found:
+        name = names.check(record["id"], path)
+        if name in seen:
+            raise UserError(f"{path}: names {name} twice; preprocess again, into an empty folder")
+        seen.add(name)
+        if Path(names.inside(record["bin"], path)).name != f"{name}.bin":
+            raise UserError(f"{path}: {name} has {record['bin']!r}, expected {name}.bin; preprocess again, into an empty "
+                            "folder")
+    return [{**record, "bin": str(Path(folder) / record["bin"])} for record in found]
 
 
 def write_info(bins: files.PathLike, info: files.PathLike, width: int, height: int,

@@ -5,7 +5,7 @@ A model's postprocess script says in `plan(argv, samples)` what is to be done wi
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +33,8 @@ class Evaluation(NamedTuple):
     """Which of the network's outputs is the main one, as an index."""
     shape: Sequence[Optional[int]] = ()
     """Of that output for one sample, None where it is free: one that is handed over is held to it. (): to none."""
+    row: Mapping[str, Any] = {}
+    """The JSON schema of a row: one that an earlier run noted is taken up where it fits."""
     needs: Callable[[str], Sequence[Path]] = lambda sample: ()
     """The files that a sample's row depends on beside the output: a change of theirs asks for it anew."""
     leaves: Callable[[str, str], Sequence[Path]] = lambda sample, name: ()

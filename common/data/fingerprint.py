@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence
 
@@ -57,10 +60,18 @@ def statistics(tensor: "np.ndarray") -> Dict[str, Any]:
             "values": [float(value) for value in flat[np.linspace(0, flat.size - 1, 18).astype(int)[1:-1]]]}
 
 
-def make(declared: Mapping[str, Any]) -> Dict[str, Any]:
+def make(declared: Mapping[str, Any], folder: files.PathLike) -> Dict[str, Any]:
     """The fingerprint as it is now. declared: `{"function": "module.function", "picture": [height, width]}`; the
-    function takes the picture and gives the network's input."""
+    function takes the picture and gives the network's input.
+
+    Nothing is imported but a preprocess script of the model's folder: a file must not choose the code that runs.
+    """
     module, _, name = str(declared["function"]).rpartition(".")
+    script = Path(folder) / f"{module}.py"
+    spec = importlib.util.find_spec(module) if re.fullmatch(r"\w*preprocess\w*", module) and script.is_file() else None
+    if spec is None or not spec.origin or not os.path.samefile(spec.origin, script):
+        raise UserError(f"{Path(folder) / FILE}: {declared['function']}: expected a function of the preprocess script beside "
+                        "it, which can be imported from here; source the model's env.sh")
     found = statistics(getattr(importlib.import_module(module), name)(picture(*declared["picture"])))
     return {"function": declared["function"], "picture": list(declared["picture"]), **found}
 
@@ -109,9 +120,9 @@ def check(folder: files.PathLike) -> Dict[str, Any]:
     """Hold preprocessing against the stored fingerprint; gives it back. Raises `UserError` when it has changed."""
     path = Path(folder) / FILE
     uses.note(path)
-    stored = files.read_json(path)
+    stored = files.read_json(path, "fingerprint")
     try:
-        found = make(stored)
+        found = make(stored, folder)
         changed = explain(stored, found)
     except (KeyError, TypeError, ValueError, ImportError, AttributeError) as error:
         raise UserError(f"{path}: cannot be checked ({type(error).__name__}: {error}); `python3 -m common.data.fingerprint "
@@ -135,12 +146,12 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     if args.verb == "check":
         print(f"fingerprint: preprocessing is as stored ({check(args.model)['function']})")
         return
-    declared = files.read_json(path) if path.is_file() else {}
+    declared = files.read_json(path, "fingerprint") if path.exists() else {}
     declared.update({key: value for key, value in (("function", args.function), (
         "picture", args.picture and list(args.picture[::-1]))) if value})
     if not {"function", "picture"} <= declared.keys():
         raise UserError(f"{path}: no such file; give --function and --picture to make it")
-    files.write_json(path, make(declared))
+    files.write_json(path, make(declared, args.model))
     print(f"{path}: written")
 
 

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Sequence
 
-from common.base import errors, files
+from common.base import errors, files, names
 from common.base.errors import UserError
 
 OLD_SUMMARY = "sumary.json"
@@ -58,22 +58,16 @@ def from_summary(path: files.PathLike) -> Dict[str, Dict[int, Path]]:
     it lies in (`sumary.json`), or the one beside it that its name begins with (`<folder>_summary.json`).
     """
     path = Path(path)
-    summary = files.read_json(path)
-    entries = summary.get("filesinfo") if isinstance(summary, dict) else None
-    if not isinstance(entries, dict):
+    entries = files.read_json(path, "ais_summary").get("filesinfo")
+    if entries is None:
         raise UserError(f"{path}: is no summary of ais_infer (filesinfo is missing)")
     if not entries:
         raise UserError(f"{path}: lists no result; run the inference again, with --output")
     folder = path.parent if path.name == OLD_SUMMARY else path.with_name(re.sub(r"_summary$", "", path.stem))
     found: Dict[str, Dict[int, Path]] = {}
     for number, entry in entries.items():
-        try:
-            infile, outfiles = Path(entry["infiles"][0]), [Path(name) for name in entry["outfiles"]]
-        except (KeyError, IndexError, TypeError) as error:
-            raise UserError(f"{path}: entry {number} of filesinfo names no input and output file") from error
-        if not outfiles:
-            raise UserError(f"{path}: entry {number} of filesinfo names no input and output file")
-        sample = re.sub(r"\.(bin|npy)$", "", infile.name, flags=re.IGNORECASE)
+        infile, outfiles = Path(entry["infiles"][0]), [Path(name) for name in entry["outfiles"]]
+        sample = names.check(re.sub(r"\.(bin|npy)$", "", infile.name, flags=re.IGNORECASE), f"{path}: entry {number}")
         if sample in found:
             raise UserError(f"{path}: names two results for {sample}")
         found[sample] = {}

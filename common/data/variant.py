@@ -39,10 +39,7 @@ def of_samples(prep: files.PathLike) -> Dict[str, str]:
     from common.data import dataset
     path = Path(prep) / dataset.MANIFEST
     dataset.read_manifest(prep)
-    told = files.read_json(path).get("variant", {})
-    if not isinstance(told, dict) or not all(isinstance(each, str) for each in [*told, *told.values()]):
-        raise UserError(f"{path}: variant: expected texts by name; run the preprocess script again")
-    return told
+    return files.read_json(path, "manifest").get("variant", {})
 
 
 def find(model: facts.Facts, onnx: Optional[str] = None, prep: Optional[str] = None) -> Dict[str, str]:

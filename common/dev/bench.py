@@ -37,6 +37,8 @@ from common.base.errors import UserError
 from common.data import dataset
 from common.dev.bench_steps import MODELS, Step, environment, placed, scripts
 
+MARK = ".bench"
+"""An empty file in the folder that a benchmark works in, and removes."""
 COUNT = 100
 """Samples of a step."""
 ROUNDS, ENOUGH, STARTS = (3, 9), 40.0, 7
@@ -255,15 +257,18 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         verb.add_argument("--output", metavar="JSON", help="file to write")
     args = parser.parse_args(argv)
     if args.verb == "show":
-        bench = merged([files.read_json(path) for path in args.measured])
+        bench = merged([files.read_json(path, "bench") for path in args.measured])
     else:
         name = facts.load(".").name
         if name not in MODELS:
             print(f"{name}: has no steps in common/dev/bench_steps.py to measure; there are {', '.join(MODELS)}")
             return
         work = Path(args.work).absolute()
+        if os.path.lexists(work) and not (work.is_dir() and not any(work.iterdir())) and not (work / MARK).is_file():
+            raise UserError(f"{args.work}: is there and no benchmark left it; give a new or empty folder")
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
+        (work / MARK).touch()
         try:
             bench = run(name, work, args.count)
         finally:

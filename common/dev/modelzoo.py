@@ -13,7 +13,7 @@ from common.base.errors import UserError
 from common.dev import reach
 from common.dev import readme as tables
 
-RULES = files.read_json(Path(__file__).with_name("modelzoo.json"))
+RULES = files.read_json(Path(__file__).with_name("modelzoo.json"), {})
 ADDRESSES = "public_address_statement.md"
 ADDRESS = re.compile(r"https?://[^\s\"'<>`)\]}|\\，。；（）]+")
 STAYS = re.compile(r"\bmake\b|demo\.pth|build/|_gallery|train_\w+\.py|--devices")
@@ -22,7 +22,7 @@ TEXTS = {".py", ".sh", ".md", ".json", ".txt", ".cfg", ".diff", ".upstream", ""}
 
 def results_of(folder: Path) -> List[Mapping[str, Any]]:
     path = folder / "results.json"
-    return files.read_json(path) if path.is_file() else []
+    return files.read_json(path, "results") if path.exists() else []
 
 
 def by_npu(results: Sequence[Mapping[str, Any]]) -> List[Mapping[str, Any]]:

@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 from common.base import errors, facts, files
 from common.base.errors import UserError
 from common.engines import engine
+from common.judge import reports
 from common.publish import report
 
 RESULTS = "results.json"
@@ -213,7 +214,7 @@ def put(readme: Path, *languages: Mapping[str, str]) -> bool:
 def kept(folder: Path) -> List[Mapping[str, Any]]:
     """The results that a model's README quotes."""
     path = folder / RESULTS
-    return files.read_json(path) if path.is_file() else []
+    return files.read_json(path, "results") if path.exists() else []
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
@@ -231,10 +232,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     else:
         results = kept(folder)
         if args.report:
-            one = files.read_json(args.report)
-            if one.get("schema") != report.SCHEMA:
-                raise UserError(f"{args.report}: is no report of this version; run make again")
-            results = add(results, entry(one, args.data or None))
+            results = add(results, entry(reports.report(args.report), args.data or None))
             files.write_json(folder / RESULTS, results)
         model = facts.load(folder)
         readmes = sorted({folder / "README.md", *folder.glob("README.*.md")})

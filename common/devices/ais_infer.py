@@ -38,10 +38,10 @@ class AisInfer(Folders):
         folder = self.folder(device)
         inside = folder / "sumary.json"
         path = inside if inside.is_file() else self.summary(folder)
-        return path, files.read_json(path) if path.is_file() else {"filesinfo": {}}
+        return path, files.read_json(path, "ais_summary") if path.is_file() else {"filesinfo": {}}
 
     def results(self, device: Device) -> List[List[Path]]:
-        listed = self._read(device)[1]["filesinfo"]
+        listed = self._read(device)[1].get("filesinfo", {})
         named = [listed.get(str(place), {}).get("outfiles", []) for place in range(len(device.samples))]
         return [[Path(name) for name in names if Path(name).is_file()] for names in named]
 

@@ -39,7 +39,8 @@ class Benchmark(Tool):
         return Path(f"result/dumpOutput_{device.name}")
 
     def clear(self, device: Device) -> None:
-        for path in [*self.folder(device).glob("*"), *self.performance(device)]:
+        named = [path for path in self.folder(device).glob("*") if re.fullmatch(r".+_\d+\.(bin|txt)", path.name)]
+        for path in [*named, *self.performance(device)]:  # what the tool names so, and nothing else
             if path.is_file():
                 path.unlink()
 

@@ -10,9 +10,10 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 from common.base import facts, files, model_file
 from common.base.errors import UserError
 from common.devices.ais_infer import AisInfer
+from common.devices.processes import FINISHED
 from common.devices.tool import Device, Tool, link_all
 from common.engines import timing
-from common.infer import offline, several
+from common.infer import offline, records, several
 from common.tools import perf
 
 
@@ -23,7 +24,7 @@ def measured(tool: Tool, device: Device, seconds: float) -> Tuple[Dict[str, Any]
     """
     file, record = tool.performance(device)
     if tool.standin:
-        made = files.read_json(record)
+        made = records.read(record)
         batches = offline.batches_of(made["samples"])
         by = made["provenance"]
         keys = ("sample_count", "compute_ms", "samples_per_s", "end_to_end_s", "end_to_end_samples_per_s",
@@ -36,7 +37,7 @@ def measured(tool: Tool, device: Device, seconds: float) -> Tuple[Dict[str, Any]
     compute = {key: getattr(found, f"{key}_ms") for key in ("mean", "median", "p99", "min", "max")
                if getattr(found, f"{key}_ms") is not None}
     end_to_end = found.details["e2e latency"] / 1000 if "e2e latency" in found.details else seconds
-    times = files.read_json(file).get("npu_compute_time_list", []) if isinstance(tool, AisInfer) else []
+    times = files.read_json(file, "ais_summary").get("npu_compute_time_list", []) if isinstance(tool, AisInfer) else []
     count = len(device.samples) * tool.each
     return ({"device": device.id, "name": f"NPU {device.id}", "sample_count": count,
              "compute_ms": compute, "samples_per_s": found.samples_per_s, "end_to_end_s": end_to_end,
@@ -49,7 +50,8 @@ def merge(tool: Tool, devices: Sequence[Device]) -> Dict[str, Any]:
     It is that of one device (`common.infer.offline`), with the figures of `DEFINITIONS` and, under `devices`, each one's.
     Of the tools on an NPU, compute_ms holds what all of them tell.
     """
-    ran = {entry["id"]: entry for entry in files.read_json(tool.home / "finished.json")["samples"]}
+    ran = {entry["id"]: entry for entry in files.read_json(tool.home / "finished.json", {
+        "properties": {"samples": {"items": FINISHED}}})["samples"]}
     found = [measured(tool, device, ran[str(device.id)]["seconds"]) for device in devices]
     each = [figures for figures, _, _ in found]
     folder = tool.merged(devices[0])

@@ -18,6 +18,9 @@ from common.devices.tool import Device, Tool, link_all
 from common.engines import engine
 from common.infer import offline
 
+FINISHED = {"required": ["id", "state", "seconds"], "properties": {"id": {"type": "string"},
+                                                                  "seconds": {"type": "number", "minimum": 0}}}
+"""The schema of a device that has finished, in the journal."""
 LOG_LINES = 10
 """How much of its log is shown of a device that failed."""
 PR_SET_PDEATHSIG = 1
@@ -83,9 +86,12 @@ def run(tool: Tool, devices: Sequence[Device]) -> None:
     """
     model = next((word.partition("=")[2] or word for word in tool.command if word.endswith(".om")), "")
     journal = Journal(tool.home / "finished.json",
-                      {"command": tool.command, "model": stamp(model) if os.path.isfile(model) else model})
+                      {"command": tool.command, "model": stamp(model) if os.path.isfile(model) else model}, FINISHED)
     if not offline.resuming():
         journal.finished.clear()
+    if tool.home.is_dir() and any(tool.home.iterdir()) and not journal.existed:
+        raise UserError(f"{tool.home}: is there and no earlier run left it; parts and logs of the devices go there, so move it "
+                        "or give another folder")
     failed: Dict[int, str] = {}
     running: List[Process] = []
     cores, threads = _cores(tool, len(devices))

@@ -58,11 +58,18 @@ def without(command: Sequence[str], *names: str) -> List[str]:
 
 
 def link_all(folder: Path, targets: Mapping[str, Path]) -> None:
-    """Make `folder` hold relative links to these files, and no other file."""
+    """Make `folder` hold relative links to these files, and no other links.
+
+    Raises `UserError` for any other file in it: it is the user's.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for path in folder.iterdir():
-        if path.is_symlink() or path.is_file():
-            path.unlink()
+    there = list(folder.iterdir())
+    foreign = next((path for path in sorted(there) if not path.is_symlink()), None)
+    if foreign is not None:
+        raise UserError(f"{foreign}: is in a folder where results are merged, and is no link that an earlier run left; move "
+                        "it, or give another folder")
+    for path in there:
+        path.unlink()
     here = os.path.realpath(folder)
     for name, target in targets.items():
         os.symlink(os.path.relpath(os.path.realpath(target), here), folder / name)

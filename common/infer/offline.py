@@ -12,10 +12,9 @@ import sys
 import time
 from contextlib import suppress
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from common.base import files, uses
+from common.base import files, json_files, uses
 from common.base.errors import UserError
 from common.base.journal import Journal, stamp
 from common.data import result_files
@@ -36,6 +35,11 @@ DEFINITIONS = {
     "end_to_end_samples_per_s": "sample_count / end_to_end_s",
     "peak_memory_bytes": "largest resident memory of the process",
 }
+
+
+SAMPLE = {"allOf": [{"$ref": "record.schema.json#/definitions/sample"}, {"required": ["outputs"], "properties": {
+    "batch": {"required": ["files", "read_ms", "prepare_ms", "infer_ms", "h2d_ms", "d2h_ms", "write_ms", "total_ms"]}}}]}
+"""The schema of a sample in a record, as one that is resumed has it."""
 
 
 class Sample(NamedTuple):
@@ -204,7 +208,7 @@ class Run:
         for path in [*samples[0].outputs[:1], *([record] if record else [])]:
             make_folder(os.path.dirname(path) or ".")
             files.sweep(os.path.dirname(path) or ".")
-        self._journal = Journal(record, settings) if record else None
+        self._journal = Journal(record, settings, SAMPLE) if record else None
         self._finished: Dict[str, Dict[str, Any]] = self._journal.finished if self._journal else {}
         if self._journal and not resuming():
             self._finished.clear()
@@ -226,12 +230,18 @@ class Run:
                                     f"to {path}; rename one")
 
     def _remove_strays(self) -> None:
-        """With RESUME=1 the result folder holds this dataset's results alone: those of samples that are gone, go."""
-        wanted = {os.path.abspath(path) for sample in self.samples for path in sample.outputs}
-        for folder in {os.path.dirname(path) for path in wanted}:
-            for path in Path(folder).glob("*"):
-                if path.is_file() and str(path) not in wanted and not path.name.startswith("."):
-                    path.unlink()
+        """With RESUME=1 the results of samples that are gone, go: those that the record of the earlier run names."""
+        assert self._journal is not None
+        kept = {os.path.abspath(path) for sample in self.samples for path in sample.outputs}
+        folders = {os.path.dirname(path) for path in kept}
+        for record in self._journal.left.values():
+            if not json_files.fits(record, SAMPLE):
+                continue
+            for path, left in zip(record.get("files", []), record["outputs"]):
+                place = os.path.abspath(path)  # only in the result folder, and as it was left
+                if place not in kept and os.path.dirname(place) in folders and os.path.isfile(place) and \
+                        stamp(place) == left:
+                    os.unlink(place)
 
     def _stamps(self, sample: Sample) -> List[Any]:
         for path, expected, shape, tensor in zip(sample.inputs, self.layout.file_bytes, self.layout.shapes,
@@ -330,7 +340,7 @@ class Run:
                  "cold": not self.warm_up_runs and group is self.todo[0]}
         for sample in group:
             record = {"inputs": self._inputs[sample.name], "batch": batch,
-                      "outputs": [stamp(path) for path in sample.outputs]}
+                      "outputs": [stamp(path) for path in sample.outputs], "files": list(sample.outputs)}
             if self._journal:
                 self._journal.add(sample.name, record)
             else:

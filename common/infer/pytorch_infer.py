@@ -9,11 +9,13 @@ import argparse
 from pathlib import Path
 from typing import Mapping, Optional, Sequence
 
-from common.base import errors, facts, files, uses
+from common.base import errors, facts, files, names, uses
 from common.base.journal import Journal, stamp
 from common.base.settings import limit, thread_count
 from common.convert.network import network_module, options
 from common.data import dataset, variant
+
+SAMPLE = {"required": ["id", "stamp"], "properties": {"stamp": {"$ref": "parts.schema.json#/definitions/stamp"}}}
 
 
 def infer(pth: files.PathLike, prep: files.PathLike, output: files.PathLike, folder: files.PathLike,
@@ -37,7 +39,7 @@ def infer(pth: files.PathLike, prep: files.PathLike, output: files.PathLike, fol
     torch.set_num_threads(thread_count())
     journal = Journal(output.with_name(output.name + "_pytorch.json"),
                       {"checkpoint_sha256": files.sha256(pth), "torch": torch.__version__, "options": untold,
-                       "code": uses.digest()})
+                       "code": uses.digest()}, SAMPLE)
     for record in tqdm(samples, desc="pytorch", unit="sample", disable=None):
         target = output / f"{record['id']}_1.bin"
         now, there = stamp(record["bin"]), journal.finished.get(record["id"], {})
@@ -48,8 +50,8 @@ def infer(pth: files.PathLike, prep: files.PathLike, output: files.PathLike, fol
             tensor = network(torch.from_numpy(dataset.read_bin(record["bin"], shape, record["dtype"])))
         dataset.write_bin(target, tensor.numpy())
         journal.add(record["id"], {"stamp": now, "made": stamp(target)})
-    for stray in set(output.glob("*.bin")) - {output / f"{record['id']}_1.bin" for record in samples}:
-        stray.unlink()
+    for stray in set(journal.left) - {record["id"] for record in samples}:  # of samples that are gone
+        (output / f"{names.check(stray, journal.path)}_1.bin").unlink(missing_ok=True)
     journal.complete([record["id"] for record in samples])
     return len(samples)
 

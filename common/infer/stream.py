@@ -21,7 +21,7 @@ from typing import (
     Sequence,
 )
 
-from common.base import errors, files, settings
+from common.base import errors, files, json_files, settings
 from common.base.errors import UserError
 from common.base.journal import Journal, stamp
 from common.engines import engine, sessions, timing
@@ -31,6 +31,9 @@ from common.infer.pipeline import Flow, Pipeline, load, plan
 if TYPE_CHECKING:
     pass
 
+SAMPLE = {"allOf": [{"$ref": "record.schema.json#/definitions/sample"}, {"required": ["row"], "properties": {
+    "batch": {"required": ["device", "share_s"]}}}]}
+"""The schema of a sample in the record of a stream."""
 DEFINITIONS = {
     **offline.DEFINITIONS,
     "end_to_end_s": "time from the first sample's reading to the last one's evaluation, with preprocessing, inference "
@@ -48,14 +51,14 @@ def stream(pipeline: Pipeline, session: engine.Engine, batch: int, output: files
     work = pipeline.evaluation
     layout = plan(session, batch, pipeline.preprocessing.sample_bytes)
     each = layout.files_per_batch
-    journal = Journal(output, offline.recipe("stream", session, batch, **pipeline.recipe))
+    journal = Journal(output, offline.recipe("stream", session, batch, **pipeline.recipe), SAMPLE)
     sources, outputs = pipeline.sources, len(session.outputs)
     stamps = {sample: [[str(path), stamp(path)] for path in (*paths, *work.needs(sample))]
               for sample, paths in sources.items()}
 
     def is_finished(sample: str) -> bool:
         there = journal.finished.get(sample)
-        return there is not None and there["inputs"] == stamps[sample] and all(
+        return there is not None and there["inputs"] == stamps[sample] and json_files.fits(there["row"], work.row) and all(
             path.is_file() for path in work.leaves(sample, pipeline.name(sample, outputs)))
 
     names = list(sources)

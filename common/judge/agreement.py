@@ -13,9 +13,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from common.base import errors, files
 from common.base.errors import UserError
 from common.data import dataset, result_files
-
-COSINE, RELATIVE_EUCLIDEAN = 0.99, 0.05
-WORST = 5
+from common.judge.reports import COSINE, RELATIVE_EUCLIDEAN, WORST, agree
 
 
 def compare_folders(found: files.PathLike, expected: files.PathLike) -> Dict[str, Any]:
@@ -49,10 +47,9 @@ def summarise(rows: Sequence[Mapping[str, Any]], samples: int) -> Dict[str, Any]
     worst = {"cosine": min(row["cosine"] for row in rows),
              "max_abs": max(row["max_abs"] for row in rows),
              "relative_euclidean": max(row["relative_euclidean"] for row in rows)}
-    agree = worst["cosine"] >= COSINE and worst["relative_euclidean"] <= RELATIVE_EUCLIDEAN
     return {"samples": samples, "outputs": len(rows), **worst,
             "mean_max_abs": sum(row["max_abs"] for row in rows) / len(rows),
-            "verdict": "pass" if agree else "fail", "worst": rows[:WORST]}
+            "verdict": agree(worst), "worst": rows[:WORST]}
 
 
 def digest(folder: files.PathLike) -> str:

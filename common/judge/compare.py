@@ -13,7 +13,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from common.base import errors, facts, files
 from common.base.tables import short
 from common.engines import engine
-from common.judge import agreement
+from common.infer import records
+from common.judge import agreement, reports
 
 ROWS = (("cosine", "cosine, lowest", "{:.9f}", f"at least {agreement.COSINE}"),
         ("relative_euclidean", "relative Euclidean distance, largest", "{:.3g}",
@@ -43,25 +44,25 @@ def compare(model: facts.Facts, build: files.PathLike, run: str, engines: Sequen
             continue
         heading, by, speed = name, f"result files in {(folder / 'results').resolve()}", None
         if name == "ONNX" or name in engines:
-            record = files.read_json(folder / run)
+            record = records.read(folder / run)
             origin, speed = record["provenance"], record["samples_per_s"]
             heading = "ONNX" if origin["provider"] == "CPUExecutionProvider" else f"ONNX, {origin['device']}"
             if origin["backend"] == "openvino":
                 heading = engine.label(origin)
             by = engine.origin(origin)
-        columns.append({"backend": heading, "by": by, "agreement": files.read_json(folder / "agreement.json"),
-                        "accuracy": _value(folder / "accuracy.json"),
+        columns.append({"backend": heading, "by": by, "agreement": reports.agreement(folder / "agreement.json"),
+                        "accuracy": _value(folder / "accuracy.json", model),
                         "samples_per_s": speed})
     verdicts = [column["agreement"]["verdict"] for column in columns]
     return {"model": model.title, "metric": model.metric.name, "unit": model.metric.unit,
             "samples": columns[0]["agreement"]["samples"],
-            "seeded": files.read_json(build / "inputs.json")["checkpoint"] == "seeded",
-            "pytorch": _value(build / "pytorch/accuracy.json"), "columns": columns, "missing": missing,
+            "seeded": files.read_json(build / "inputs.json", "inputs")["checkpoint"] == "seeded",
+            "pytorch": _value(build / "pytorch/accuracy.json", model), "columns": columns, "missing": missing,
             "verdict": "fail" if "fail" in verdicts else "pass"}
 
 
-def _value(path: Path) -> Optional[float]:
-    return files.read_json(path)["value"] if path.is_file() else None
+def _value(path: Path, model: facts.Facts) -> Optional[float]:
+    return reports.accuracy(path, model)["value"] if path.exists() else None
 
 
 def lines(result: Mapping[str, Any]) -> List[str]:

@@ -7,13 +7,13 @@ why an engine is not here (`python3 -m common.engines.sessions`), in place of it
 from __future__ import annotations
 
 import argparse
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from common.base import errors, facts, files
 from common.base.errors import UserError
 from common.engines import engine
+from common.infer import records
 from common.tools import perf
 
 FIGURES = ("mean_ms", "median_ms", "p99_ms", "samples_per_s")
@@ -40,9 +40,10 @@ def measured(one: perf.Performance) -> Measured:
                         "give ais_infer's summary, benchmark's perf_vision file or the record beside them")
     if one.backend not in engine.STAND_INS:
         return Measured(one, HERE[one.backend], None, f"{one.backend}, by {one.tool}")
-    record: Any = one.source if one.source.endswith("_onnxruntime.json") else perf.sidecar(one.source) or one.source
-    with suppress(UserError, KeyError, TypeError):
-        by = files.read_json(record)["provenance"]
+    record = Path(one.source) if one.source.endswith(".json") and not one.source.endswith(
+        ("_summary.json", "sumary.json")) else perf.sidecar(one.source)
+    if record is not None and record.exists():
+        by = records.read(record)["provenance"]
         name = engine.label(by)
         if by["provider"].endswith("ExecutionProvider") and by["provider"] != engine.PROVIDERS["cpu"][0]:
             name += f" {by['provider'][:-len('ExecutionProvider')]}"  # two providers are two engines

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from common.base import errors, facts, files
+from common.judge import reports
+from common.judge.reports import verdict
 
 
 def write_accuracy(path: files.PathLike, model: facts.Facts, value: float, rows: Mapping[str, float],
@@ -18,11 +20,6 @@ def write_accuracy(path: files.PathLike, model: facts.Facts, value: float, rows:
     files.write_json(path, {"metric": model.metric.name, "unit": model.metric.unit,
                             "definition": model.metric.definition, "value": value, "samples": len(rows),
                             "baseline": baseline, "rows": [{"sample": name, "value": each} for name, each in worst]})
-
-
-def verdict(value: float, reference: float, tolerance: float) -> str:
-    """"pass" unless the value falls more than `tolerance` (relative) below the reference."""
-    return "pass" if value >= reference * (1 - tolerance) else "fail"
 
 
 def published_counts(model: facts.Facts, accuracy: Mapping[str, Any], checkpoint_sha256: str) -> bool:
@@ -43,9 +40,11 @@ def judge(model: facts.Facts, accuracy: Mapping[str, Any], pytorch: Optional[Map
     elif pytorch is not None:
         reference, source = pytorch["value"], "PyTorch on the same samples with the same checkpoint"
     else:
-        return {"reference": None, "source": "none on these samples", "gap_percent": None, "verdict": "none"}
+        return {"reference": None, "source": "none on these samples", "gap_percent": None,
+                "tolerance": model.metric.tolerance, "verdict": "none"}
     return {"reference": reference, "source": source,
             "gap_percent": 100 * (accuracy["value"] - reference) / reference if reference else None,
+            "tolerance": model.metric.tolerance,
             "verdict": verdict(accuracy["value"], reference, model.metric.tolerance)}
 
 
@@ -72,10 +71,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         judged.add_argument("--pth", required=True, help="the checkpoint")
         judged.add_argument("--model", default=".", help="the model's folder (default: here)")
     args = parser.parse_args(argv)
-    model, accuracy, checksum = facts.load(args.model), files.read_json(args.accuracy), files.sha256(args.pth)
+    model = facts.load(args.model)
+    accuracy, checksum = reports.accuracy(args.accuracy, model), files.sha256(args.pth)
     if args.verb == "published":
         return int(not published_counts(model, accuracy, checksum))
-    own = files.read_json(args.pytorch) if args.pytorch and Path(args.pytorch).is_file() else None
+    own = reports.accuracy(args.pytorch, model) if args.pytorch and Path(args.pytorch).exists() else None
+    reports.same_samples(accuracy, own, args.accuracy)
     section = {**accuracy, **judge(model, accuracy, own, checksum)}
     print("\n".join(accuracy_lines(section)))
     return int(section["verdict"] == "fail")

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from common.base import errors, files
+from common.base import errors, facts, files
 from common.base.errors import UserError
 from common.data import inputs
 from common.engines import sessions
@@ -266,6 +266,16 @@ def dataset(data: str, links: Sequence[str], model: str = "") -> Iterator[Line]:
                 Line("MISSING", subject, f"{name}: {place} is empty", "lay it out as the model's README says")
 
 
+def declared(folder: Path) -> Tuple[str, Optional[str]]:
+    """The model's name and the checksum of its published weights; as far as can be told without the packages."""
+    if installed("fastjsonschema"):
+        model = facts.load(folder)
+        return model.name, model.weights.get("sha256")
+    text = files.existing_file(folder / "facts.json", "a model's facts").read_text(encoding="utf-8", errors="replace")
+    found = re.search(r'"name": "([^"]+)"', text), re.search(r'"sha256": "([0-9a-f]{64})"', text)
+    return found[0][1] if found[0] else "", found[1][1] if found[1] else None
+
+
 def weights(pth: str, folder: Path, model: str = "") -> Iterator[Line]:
     """The checkpoint, held to the published one's checksum where that is known."""
     subject = f"{model} weights".strip()
@@ -279,7 +289,7 @@ def weights(pth: str, folder: Path, model: str = "") -> Iterator[Line]:
     if not path.is_file():
         yield Line("MISSING", subject, f"PTH={pth}: no such file", "give the checkpoint's path")
         return
-    published = files.read_json(folder / "facts.json")["weights"].get("sha256")
+    published = declared(folder)[1]
     same = ""
     if published:
         same = f", {'the published' if files.sha256(path) == published else 'not the published'} checkpoint"
@@ -316,7 +326,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             for check in (python(pinned=True), programs(), room, cann(), npu(), gpu()):
                 lines += check
     if args.only != "machine":
-        name = files.read_json(folder / "facts.json")["name"]
+        name = declared(folder)[0]
         label = name if args.only else ""
         lines += [*dataset(args.data, args.link, label), *weights(args.pth, folder, label)]
     for line in lines:

@@ -6,8 +6,9 @@ import math
 from pathlib import Path
 from typing import Any, List, Mapping, Optional, Sequence
 
-from common.base import errors, files
+from common.base import errors
 from common.base.errors import UserError
+from common.judge import reports
 
 
 def check(report: Mapping[str, Any]) -> List[str]:
@@ -31,7 +32,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(prog="python3 -m common.npu.testcase", description=errors.first_line(__doc__))
     parser.add_argument("build", metavar="BUILD", help="the model's build folder")
     args = parser.parse_args(argv)
-    print("\n".join(check(files.read_json(Path(args.build) / "report.json"))))
+    print("\n".join(check(reports.report(Path(args.build) / "report.json"))))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ Each row of the gallery is one sample, each panel of a row one small picture. `c
 """
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -110,7 +109,10 @@ def write(folder: files.PathLike, rows: Sequence[Row], note: str, legend: Sequen
     if not rows:
         raise UserError(f"{folder}: there is no sample to show")
     folder = Path(folder)
-    shutil.rmtree(folder / "gallery", ignore_errors=True)
+    if (folder / "gallery.json").exists():  # of the pictures that are there, those that it names are its own
+        for old in files.read_json(folder / "gallery.json", "gallery")["rows"]:
+            for panel in old["panels"]:
+                (folder / panel["image"]).unlink(missing_ok=True)
     listed: List[Dict[str, Any]] = []
     for number, row in enumerate(rows):
         panels = []

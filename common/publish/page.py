@@ -16,6 +16,8 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 from common.base import errors, files, uses
 from common.base.errors import UserError
 from common.engines import engine
+from common.judge import reports
+from common.judge.reports import overall
 from common.publish import report
 
 LIMIT = 8_000_000
@@ -191,7 +193,7 @@ def cover(reports: Sequence[Tuple[Mapping[str, Any], Path]], side: int) -> Any:
     found = []
     for one, folder in reports:
         if (folder / "gallery.json").is_file():
-            rows = files.read_json(folder / "gallery.json")["rows"]
+            rows = files.read_json(folder / "gallery.json", "gallery")["rows"]
             chosen = [panel for panel in rows[len(rows) // 2]["panels"] if panel.get("cover")]
             figure = tags.figure(tags.div(*[tags.img(
                 src=thumbnail(folder / panel["image"], side), alt=f"{one['model']}: {panel['label']}",
@@ -341,7 +343,7 @@ def section(one: Mapping[str, Any], folder: Path, side: int) -> Any:
     made.add(cards(one))
     listed = folder / "gallery.json"
     if listed.is_file():
-        made.add(pictures(files.read_json(listed), folder, one["accuracy"], side))
+        made.add(pictures(files.read_json(listed, "gallery"), folder, one["accuracy"], side))
     rows = bars(one)
     if rows:
         if report.smaller(one):
@@ -389,7 +391,7 @@ def build(reports: Sequence[Tuple[Mapping[str, Any], Path]], side: int) -> str:
     except ImportError as error:
         raise UserError(f"the page needs dominate, which cannot be imported ({error}): pip install dominate") from error
     ones = [one for one, _ in reports]
-    verdict = report.overall(one["verdict"] for one in ones)
+    verdict = overall(one["verdict"] for one in ones)
     title = "From PyTorch to Ascend NPUs: report" if len(ones) > 1 else f"{ones[0]['title']}: report"
     page = dominate.document(title=title, lang="en")
     page.head.add(tags.meta(charset="utf-8"), tags.meta(http_equiv="Content-Security-Policy", content=POLICY),
@@ -421,12 +423,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
                         help="report.json of a model; gallery.json lies beside it")
     parser.add_argument("--output", required=True, metavar="HTML", help="file to write")
     args = parser.parse_args(argv)
-    reports = [(files.read_json(path), Path(path).parent) for path in args.reports]
-    odd = next((path for path, (one, _) in zip(args.reports, reports)
-                if not isinstance(one, dict) or one.get("schema") != report.SCHEMA), None)
-    if odd is not None:
-        raise UserError(f"{odd}: is no report of this version (schema {report.SCHEMA}); run make again")
-    files.write_text(args.output, fitting(reports))
+    files.write_text(args.output, fitting([(reports.report(path), Path(path).parent) for path in args.reports]))
     print(f"{args.output}: {files.size(Path(args.output).stat().st_size)}, open it in a browser")
 
 

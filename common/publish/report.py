@@ -1,6 +1,6 @@
 """The report of one model's run, `build/report.json`, and its summary: `python3 -m common.publish.report make|show|table`.
 
-`report.schema.json` beside this file says what a report holds. Every figure stands with its unit, its definition, and
+`common/base/schemas/report.schema.json` says what a report holds. Every figure stands with its unit, its definition, and
 what produced it.
 """
 from __future__ import annotations
@@ -8,17 +8,18 @@ from __future__ import annotations
 import argparse
 import datetime
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from common.base import errors, facts, files, stages
 from common.base.errors import UserError
 from common.base.tables import short
 from common.engines import engine
+from common.infer import records
+from common.judge import reports
+from common.judge.reports import SCHEMA, WORST, overall
 from common.judge.verdicts import accuracy_lines, judge
 from common.publish import provenance
 
-SCHEMA = 1
-WORST = 5
 SAME_SIZE = 0.05
 """By how much the number of parameters may differ from the reference network's for speeds to be compared."""
 DATA = {"demo": "the demo, drawn by code", "none": "no dataset is needed, the input is seeded noise"}
@@ -91,12 +92,6 @@ def smaller(report: Mapping[str, Any]) -> Optional[str]:
 def in_words(count: int) -> str:
     """A number of parameters, rounded: `44.6 million`, `16 thousand`."""
     return f"{count / 1e6:.3g} million" if count >= 1e6 else f"{max(1, round(count / 1e3))} thousand"
-
-
-def overall(verdicts: Iterable[str]) -> str:
-    """"fail" when one is, else "pass" when one is, else "none"."""
-    found = set(verdicts)
-    return "fail" if "fail" in found else "pass" if "pass" in found else "none"
 
 
 def performance(run: Mapping[str, Any], swept: bool) -> Dict[str, Any]:
@@ -188,9 +183,9 @@ def row(report: Mapping[str, Any]) -> Tuple[str, ...]:
     return report["model"], report["verdict"], own, expected, agree, compute, rate
 
 
-def table(reports: Sequence[Mapping[str, Any]]) -> List[str]:
+def table(found: Sequence[Mapping[str, Any]]) -> List[str]:
     """The summary of several reports in one screen."""
-    body = [row(report) for report in reports]
+    body = [row(report) for report in found]
     widths = [max(map(len, column)) for column in zip(HEAD, *body)]
     result = ["  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip() for cells in (HEAD, *body)]
     result.insert(1, "  ".join("-" * width for width in widths))
@@ -198,13 +193,13 @@ def table(reports: Sequence[Mapping[str, Any]]) -> List[str]:
     for text, key, names in (("demo data, drawn by code", "data", ("demo",)),
                              ("demo weights, which come with this collection", "checkpoint", ("demo",)),
                              ("seeded weights, never trained, so no accuracy", "checkpoint", ("seeded",))):
-        some = [report["model"] for report in reports if report["inputs"][key] in names]
+        some = [report["model"] for report in found if report["inputs"][key] in names]
         if some:
             result.append(f"{text}: {', '.join(some)}")
-    small = [report["model"] for report in reports if smaller(report)]
+    small = [report["model"] for report in found if smaller(report)]
     if small:
         result.append(f"networks of another size than the reference's, speeds cannot be compared: {', '.join(small)}")
-    for text in dict.fromkeys(engine.origin(run) for run in map(fastest, reports) if run):
+    for text in dict.fromkeys(engine.origin(run) for run in map(fastest, found) if run):
         result.append(f"speed by {text}")
     return result
 
@@ -231,22 +226,26 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = parser.parse_args(argv)
     if args.verb == "make":
         stages.verify(Path("."), [name for name, _ in args.stage])
-        read = [files.read_json(path) if path else None for path in (args.accuracy, args.pytorch, args.agreement)]
-        om = files.read_json(args.om) if args.om and Path(args.om).is_file() else None
-        if om and (not read[2] or om.get("expected_sha256") != read[2].get("expected_sha256")):
+        model = facts.load(args.model)
+        accuracy, pytorch = (reports.accuracy(path, model) if path else None for path in (args.accuracy, args.pytorch))
+        if accuracy is not None:
+            reports.same_samples(accuracy, pytorch, args.accuracy)
+        agreement = reports.agreement(args.agreement) if args.agreement else None
+        om = reports.agreement(args.om) if args.om and Path(args.om).exists() else None
+        if om and (not agreement or om.get("expected_sha256") != agreement.get("expected_sha256")):
             print(f"{args.om}: left out, it is of other results of PyTorch than this run's; make compare OM_RESULT= anew")
             om = None
         disturbed = {each["out"]: each.get("disturbed") for each in stages.load(Path("."))}
-        runs, sweep = ([{**files.read_json(path), "disturbed": disturbed.get(path)} for path in paths]
+        runs, sweep = ([{**records.read(path), "disturbed": disturbed.get(path)} for path in paths]
                        for paths in (args.run, [path for path in args.sweep if Path(path).is_file()]))
-        made = make(facts.load(args.model), files.read_json("inputs.json"), *read, runs,
+        made = make(model, files.read_json("inputs.json", "inputs"), accuracy, pytorch, agreement, runs,
                     om=om, sweep=sweep,
                     behind=provenance.gather(runs, args.stage), disk=provenance.disk(args.stage, "."))
         files.write_json(args.output, made)
         return 0
-    reports = [files.read_json(path) for path in args.reports]
-    print("\n".join(table(reports) if args.verb == "table" else [line for one in reports for line in lines(one)]))
-    return int(any(report["verdict"] == "fail" for report in reports))
+    found = [reports.report(path) for path in args.reports]
+    print("\n".join(table(found) if args.verb == "table" else [line for one in found for line in lines(one)]))
+    return int(any(one["verdict"] == "fail" for one in found))
 
 
 def _stage(text: str) -> Tuple[str, str]:

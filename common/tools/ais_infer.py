@@ -13,7 +13,7 @@ import sys
 from datetime import datetime
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from common.base import errors, files, settings
+from common.base import errors, files, names, settings
 from common.base.errors import UserError
 from common.engines import engine, sessions, timing
 from common.infer import offline
@@ -46,25 +46,25 @@ def list_inputs(text: str, inputs: int, count: Optional[int] = None) -> List[Tup
     A comma list of folders, one per model input, holds `.npy` and `.bin` files in natural order; a comma list of files
     has all files of the first input, then those of the second, and so on.
     """
-    names = text.split(",")
-    if os.path.isfile(names[0]):
-        if len(names) % inputs:
-            raise UserError(f"--input: names {len(names)} files, the model has {inputs} inputs")
-        each = len(names) // inputs
-        columns = [names[start:start + each] for start in range(0, len(names), each)]
+    given = text.split(",")
+    if os.path.isfile(given[0]):
+        if len(given) % inputs:
+            raise UserError(f"--input: names {len(given)} files, the model has {inputs} inputs")
+        each = len(given) // inputs
+        columns = [given[start:start + each] for start in range(0, len(given), each)]
     else:
-        if len(names) != inputs:
-            raise UserError(f"--input: names {len(names)} folders, the model has {inputs} inputs")
+        if len(given) != inputs:
+            raise UserError(f"--input: names {len(given)} folders, the model has {inputs} inputs")
         columns = []
-        for name in names:
+        for name in given:
             files.existing_folder(name, ".bin or .npy files")
             found = [os.path.join(name, entry) for entry in os.listdir(name)
                      if entry.endswith((".npy", ".NPY", ".bin", ".BIN")) and not entry.startswith(".")]
             columns.append(sorted(found, key=natural_key))
         if not columns[0]:
-            raise UserError(f"{names[0]}: holds no .bin or .npy file; run the preprocess script first")
+            raise UserError(f"{given[0]}: holds no .bin or .npy file; run the preprocess script first")
         if len({len(column) for column in columns}) > 1:
-            raise UserError(f"--input: {', '.join(f'{n}: {len(c)}' for n, c in zip(names, columns))} files; every "
+            raise UserError(f"--input: {', '.join(f'{n}: {len(c)}' for n, c in zip(given, columns))} files; every "
                             "folder must have as many")
     return list(zip(*columns))[:count]
 
@@ -266,6 +266,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         parser.error(f"{early[0]}: the generation of --layout old does not have it")
     if args.output_dirname and not args.output:
         parser.error("--output_dirname needs --output")
+    if args.output_dirname:
+        names.check(args.output_dirname, "--output_dirname")
     offline.refuse_npu_only(args, NPU_ONLY)
     session = sessions.open_session(args.model, index=args.device)
     offline.announce("ais_infer", session)

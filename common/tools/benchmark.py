@@ -11,7 +11,7 @@ import statistics
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from common.base import errors, files, settings
+from common.base import errors, files, names, settings
 from common.base.errors import UserError
 from common.engines import engine, sessions
 from common.infer import offline
@@ -37,6 +37,7 @@ def read_info(path: files.PathLike, inputs: int, count: Optional[int] = None) ->
                             "list the .bin files of the preprocess script")
         if not match:
             raise UserError(f"{path}:{number}: expected `index path.bin width height`, found `{line}`")
+        names.check(os.path.basename(match[2]), f"{path}:{number}")
         rows.append((number, match[1], match[2]))
     samples = []
     for start in range(0, len(rows), inputs):

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import re
-from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from common.base import errors, files
+from common.base import errors, files, json_files
 from common.base.errors import UserError
 from common.data.result_files import newest
 from common.engines import engine
 from common.engines.timing import summarise
+from common.infer import records
 
 NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
 TRTEXEC = re.compile(r"^[ \t]*(?:&&&& \w+ TensorRT\.trtexec|(?:\[[^\]\n]*\] ?)*GPU Compute)", re.MULTILINE)
@@ -288,18 +287,18 @@ def _trtexec_batch(line: str) -> Optional[int]:
 
 
 def _read_json(source: str, text: str) -> Performance:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise UserError(f"{source}: is not JSON, or cut off ({error})") from error
-    with suppress(KeyError, TypeError):
+    value = json_files.parse(text, source)
+    if isinstance(value, dict) and "provenance" in value:
+        records.parse(value, source)
         return Performance(source, value["tool"], value["provenance"]["backend"], value["batch"],
                            **_figures(value["compute_ms"]), samples_per_s=value["samples_per_s"],
                            definition=value["definitions"]["samples_per_s"], devices=len(value.get("devices", [0])),
                            details={key: value[key] for key in value["definitions"]
                                     if isinstance(value.get(key), (int, float))})
-    with suppress(KeyError, TypeError, AttributeError):
+    if isinstance(value, dict) and {"NPU_compute_time", "throughput"} <= value.keys():
+        json_files.check(value, "ais_summary", source)
         compute = value["NPU_compute_time"]
+        records.compute_ms({**compute, "p99": compute.get("percentile(99%)", compute["mean"])}, f"{source}: ")
         figures = _figures({name: float(number) for name, number in compute.items()})
         devices = len(value.get("devices", [0]))  # of a summary that common.devices merged, which tells the batch too
         # with --threads ais_bench keeps begin and end of each run, and tells their mean alone
@@ -374,9 +373,10 @@ def _backend(source: str, tool: str, lines: Sequence[str] = ()) -> str:
         if any(line.startswith(f"[INFO] {name} stands in for") for line in lines):
             return name
     record = sidecar(source)
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        left = json.loads(record.read_text(encoding="utf-8")) if record else None
-        if left and left["performance_file"]["sha256"] == hashlib.sha256(Path(source).read_bytes()).hexdigest():
+    if record is not None and record.exists():
+        left = records.read(record)
+        mark = left["performance_file"]
+        if mark and mark["sha256"] == hashlib.sha256(Path(source).read_bytes()).hexdigest():
             return left["provenance"]["backend"]
     return tool
 

@@ -12,8 +12,12 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from common.base import errors
+from common.base.errors import UserError
 from common.base.settings import positive
 from common.data import demo
+
+MARK = ".drawn"
+"""An empty file in a folder that this program drew, and may replace."""
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
@@ -25,8 +29,13 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     args = parser.parse_args(argv)
     folder, fresh = Path(args.folder), Path(args.folder).with_name(f".{Path(args.folder).name}.part")
+    mark = folder / MARK
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()) or (
+            folder.is_dir() and any(folder.iterdir()) and not mark.is_file()):
+        raise UserError(f"{folder}: is there and was not drawn by this program; give a new or empty folder, or remove it")
     shutil.rmtree(fresh, ignore_errors=True)
     importlib.import_module(f"common.data.demo.{args.kind}").write(fresh, args.count, args.seed)
+    (fresh / MARK).touch()
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
     print(f"{folder}: {args.count} demo samples ({args.kind}), drawn by code, seed {args.seed}")

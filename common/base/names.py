@@ -1,0 +1,41 @@
+"""Names of samples and of their files, held to what a name may be: one rule, on reading and on writing, everywhere."""
+from __future__ import annotations
+
+import os
+from typing import Optional
+
+from common.base.errors import UserError
+
+LONGEST = 255
+"""Bytes of a file's name on the usual file systems."""
+
+
+def fault(name: str) -> Optional[str]:
+    """Why a sample cannot be called that, None where it can: its files are named after it, in a folder that is given."""
+    if not name or name in (".", ".."):
+        return "is no file's name"
+    if "/" in name or os.sep in name or (os.altsep and os.altsep in name):
+        return "leads out of its folder"
+    if any(ord(character) < 32 or ord(character) == 127 for character in name):
+        return "holds a control character, such as a line's end"
+    if len(os.fsencode(name)) > LONGEST:
+        return f"is longer than the {LONGEST} bytes of a file's name"
+    return None
+
+
+def check(name: str, where: object) -> str:
+    """Give a sample's name back; raises `UserError`, with the file or list that it stands in, where it can be none."""
+    wrong = fault(name)
+    if wrong:
+        raise UserError(f"{where}: sample {name!r:.80} {wrong}; expected the name of a file, without its folder and suffix")
+    return name
+
+
+def inside(path: str, where: object) -> str:
+    """Give a path back that stays in the folder it is relative to; raises `UserError` for any other."""
+    parts = path.split("/")
+    parts = parts[1:] if parts[0] == "." else parts
+    wrong = next((each for each in map(fault, parts or [""]) if each), None)
+    if wrong:
+        raise UserError(f"{where}: path {path!r:.80} {wrong}; expected one inside of the folder")
+    return path

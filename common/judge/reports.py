@@ -1,0 +1,127 @@
+"""Reading what is judged: accuracy, agreement, report. A verdict in a file is held to the figures beside it, never believed."""
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, Mapping, Optional
+
+from common.base import facts, files, json_files
+from common.base.errors import UserError
+from common.infer import records
+
+SCHEMA = 2
+"""Of report.json, as `common/base/schemas/report.schema.json` says."""
+EDITED = "the file was edited or two runs were mixed, make it again"
+
+
+def verdict(value: float, reference: float, tolerance: float) -> str:
+    """"pass" unless the value falls more than `tolerance` (relative) below the reference."""
+    return "pass" if value >= reference - tolerance * abs(reference) else "fail"
+
+
+def overall(verdicts: Iterable[str]) -> str:
+    """"fail" when one is, else "pass" when one is, else "none"."""
+    found = set(verdicts)
+    return "fail" if "fail" in found else "pass" if "pass" in found else "none"
+
+
+def agree(figures: Mapping[str, Any]) -> str:
+    """The verdict on an agreement, from its worst figures; NaN is no agreement."""
+    return "pass" if figures["cosine"] >= COSINE and figures["relative_euclidean"] <= RELATIVE_EUCLIDEAN else "fail"
+
+
+COSINE, RELATIVE_EUCLIDEAN = 0.99, 0.05
+"""Thresholds of an agreement, msit's: cosine at least, relative Euclidean distance at most."""
+WORST = 5
+"""Samples that are listed, the worst first."""
+
+
+def accuracy(path: files.PathLike, model: facts.Facts) -> Dict[str, Any]:
+    """What a postprocess left, held to the model and to itself.
+
+    Raises `UserError` for another model's or another metric's, rows that contradict the count, stand in another order or
+    name a sample twice, and a value that the metric cannot have or the rows do not give.
+    """
+    found = files.read_json(path, "accuracy")
+    for key, expected in (("metric", model.metric.name), ("unit", model.metric.unit)):
+        if found[key] != expected:
+            raise UserError(f"{path}: {key} is {found[key]!r}, expected {expected!r}: it is of another model than "
+                            f"{model.name}")
+    rows = found["rows"]
+    if len(rows) != found["samples"]:
+        raise UserError(f"{path}: samples is {found['samples']}, but there are {len(rows)} rows; {EDITED}")
+    seen = set()
+    for row in rows:
+        if row["sample"] in seen:
+            raise UserError(f"{path}: rows name {row['sample']} twice; {EDITED}")
+        seen.add(row["sample"])
+    values = [row["value"] for row in rows]
+    if values != sorted(values):
+        raise UserError(f"{path}: rows are not in order, the worst first; {EDITED}")
+    low, high = model.metric.range or (float("-inf"), float("inf"))
+    for name, value in (("value", found["value"]), ("the first row", values[0]), ("the last row", values[-1])):
+        if not low <= value <= high:
+            raise UserError(f"{path}: {name} is {value:g}, {model.metric.name} is in {low:g} to {high:g}; what wrote it went "
+                            "wrong")
+    if model.metric.mean:
+        mean = sum(values) / len(values)
+        if abs(found["value"] - mean) > records.CLOSE * max(1.0, abs(mean)):
+            raise UserError(f"{path}: value is {found['value']:g}, but the mean of its rows is {mean:g}; {EDITED}")
+    return found
+
+
+def same_samples(found: Mapping[str, Any], pytorch: Optional[Mapping[str, Any]], where: files.PathLike) -> None:
+    """Raise `UserError` where PyTorch's accuracy is over another number of samples: a mean over others is no reference."""
+    if pytorch is not None and pytorch["samples"] != found["samples"]:
+        raise UserError(f"{where}: PyTorch's accuracy is over {pytorch['samples']} samples, the other over "
+                        f"{found['samples']}; run both on the same samples")
+
+
+def agreement(path: files.PathLike) -> Dict[str, Any]:
+    """What a comparison of two result folders left. Raises `UserError` where its figures deny each other."""
+    found = files.read_json(path, "agreement")
+    check_agreement(found, path)
+    return found
+
+
+def check_agreement(found: Mapping[str, Any], where: files.PathLike) -> None:
+    """Raise `UserError` unless the worst samples have the worst figures, and the verdict is theirs."""
+    worst = found["worst"]
+    if len(worst) != min(WORST, found["outputs"]) or found["outputs"] < found["samples"]:
+        raise UserError(f"{where}: {len(worst)} worst of {found['outputs']} outputs of {found['samples']} samples do not "
+                        f"belong together; {EDITED}")
+    for key, first in (("cosine", min(row["cosine"] for row in worst)),
+                       ("max_abs", max(row["max_abs"] for row in worst)),
+                       ("relative_euclidean", max(row["relative_euclidean"] for row in worst))):
+        beyond = found[key] != first if key == "cosine" else found[key] < first
+        if beyond:
+            raise UserError(f"{where}: {key} is {found[key]:g}, but the worst sample has {first:g}; {EDITED}")
+    if found["verdict"] != agree(found):
+        raise UserError(f"{where}: says {found['verdict']}, its figures say {agree(found)}: cosine {found['cosine']:.9f} (at "
+                        f"least {COSINE}), relative Euclidean {found['relative_euclidean']:.3g} (at most "
+                        f"{RELATIVE_EUCLIDEAN}); {EDITED}")
+
+
+def report(path: files.PathLike) -> Dict[str, Any]:
+    """A report.json, its figures and verdicts held to each other. Raises `UserError` for one of another version."""
+    found = files.read_json(path, {})
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+        raise UserError(f"{path}: is no report of this version (schema {SCHEMA}); run make again")
+    json_files.check(found, "report", str(path))
+    for part in ("agreement", "om_agreement"):
+        if found[part]:
+            check_agreement(found[part], f"{path}: {part}")
+    own = found["accuracy"]
+    if own and found["inputs"]["checkpoint"] == "seeded":
+        raise UserError(f"{path}: has an accuracy of seeded weights, which were never trained; {EDITED}")
+    if own:
+        expected = "none" if own["reference"] is None else verdict(own["value"], own["reference"], own["tolerance"])
+        if own["verdict"] != expected:
+            raise UserError(f"{path}: accuracy says {own['verdict']}, its figures say {expected}: {own['value']:g}, reference "
+                            f"{own['reference']}; {EDITED}")
+        if len(own["worst"]) != min(WORST, own["samples"]):
+            raise UserError(f"{path}: accuracy lists {len(own['worst'])} of {own['samples']} samples; {EDITED}")
+    for run in found["performance"]:
+        records.check(run, f"{path}: performance of {run['model']}")
+    given = {name: found[name]["verdict"] if found[name] else "none" for name in ("accuracy", "agreement", "om_agreement")}
+    if found["verdicts"] != given or found["verdict"] != overall(given.values()):
+        raise UserError(f"{path}: verdict is {found['verdict']} with {found['verdicts']}, its parts say {given}; {EDITED}")
+    return found
