@@ -10,7 +10,7 @@ import math
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -118,6 +118,21 @@ def evaluate(output: np.ndarray, path: Path, scale: int, shave: int) -> Tuple[np
     return picture, score(picture, truth[:height, :width], scale, shave)
 
 
+def check_sizes(stems: Sequence[str], sizes: Mapping[str, Tuple[int, int]], pairs: Mapping[str, Path], scale: int) -> None:
+    """Raise `UserError` where a high-resolution picture is not `scale` times its low-resolution one.
+
+    sizes: width and height of the low-resolution pictures, by stem. What does not divide may be cut off or rounded up.
+    """
+    for stem in stems:
+        if stem not in sizes:
+            continue
+        large, small = pictures.read_size(pairs[stem]), sizes[stem]
+        if any(abs(high - scale * low) >= scale for high, low in zip(large, small)):
+            raise UserError(f"{pairs[stem]}: is {large[0]}x{large[1]}, the low-resolution picture {stem} is "
+                            f"{small[0]}x{small[1]}, expected {large[0] // scale}x{large[1] // scale} (scale {scale}); "
+                            f"make_lr.py --scale {scale} makes low-resolution pictures of HR")
+
+
 # long: the arguments, and the two functions that need all of them
 def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] = None) -> evaluation.Evaluation:
     """What the command line asks for. samples: ids whose outputs are handed over, in place of the files in --res."""
@@ -149,6 +164,10 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
     told = variant.find(model, args.onnx, args.prep if samples is None else None)
     scale = known_scale(args.scale, told, args.res if samples is None else "", stems, truths)
     pairs = pair(stems, truths, scale, args.HR)
+    sizes = {stem: pictures.read_size(path) for stem, path in low.items() if stem in pairs}
+    if args.prep and not sizes and samples is None:
+        sizes = {record["id"]: (record["width"], record["height"]) for record in dataset.read_manifest(args.prep)}
+    check_sizes(stems, sizes, pairs, scale)
 
     def picture_of(stem: str) -> Path:
         return Path(args.save) / f"{stem}.png"

@@ -64,7 +64,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     if args.copy:
         files.need_space(args.target, sum(path.stat().st_size for path in places.values()), "Leave out --copy to link.")
     for place, path in places.items():
-        with files.atomic(Path(args.target) / place) as temporary:
+        with files.atomic(Path(args.target) / place, link=True) as temporary:
             temporary.unlink(missing_ok=True)  # a killed run's link must not be written through
             if args.copy:
                 shutil.copyfile(path, temporary)

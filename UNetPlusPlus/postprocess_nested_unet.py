@@ -47,9 +47,8 @@ def results(place: str) -> Dict[str, Path]:
     return {sample: min(outputs.items())[1] for sample, outputs in found.items()}
 
 
-def evaluate(output: np.ndarray, mask: Path) -> float:
-    """IoU of an output, float32 [1, 1, H, W], against a mask picture of H x W pixels."""
-    truth = preprocess_nested_unet.read_mask(mask)
+def evaluate(output: np.ndarray, truth: np.ndarray, mask: Path) -> float:
+    """IoU of an output, float32 [1, 1, H, W], against the mask at `mask`, read as uint8 of H x W pixels."""
     if truth.shape != output.shape[2:]:
         raise UserError(f"{mask}: is {truth.shape[1]}x{truth.shape[0]}, the network's output is "
                         f"{output.shape[3]}x{output.shape[2]}; make the masks of that size (prepare_dsb2018.py)")
@@ -83,9 +82,12 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
     shape = model.outputs[0].sized(N=1)
 
     def one(sample: str, name: str, output: np.ndarray) -> evaluation.Row:
-        return {"sample": sample, "IoU": evaluate(output, masks[sample])}
+        truth = preprocess_nested_unet.read_mask(masks[sample])
+        return {"sample": sample, "IoU": evaluate(output, truth, masks[sample]), "empty": not (truth > 127).any()}
 
     def finish(rows: Sequence[evaluation.Row]) -> None:
+        if all(row["empty"] for row in rows):
+            raise UserError(f"{args.masks}: none of the {len(rows)} masks holds a nucleus; is it the folder of the masks?")
         values = {row["sample"]: row["IoU"] for row in rows}
         for sample, value in values.items():
             print(f"{sample}: {value:.4f}")

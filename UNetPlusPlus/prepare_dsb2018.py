@@ -74,7 +74,7 @@ def samples(raw: files.PathLike, ids: Optional[str]) -> List[Path]:
     root = files.existing_folder(raw, "the raw data set")
     root = root / "stage1_train" if (root / "stage1_train").is_dir() else root
     if ids is None:
-        found = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+        found = sorted(path for path in root.iterdir() if path.is_dir() and not files.passed_over(path.name))
     else:
         found = [root / name for name in preprocess_nested_unet.read_ids(ids)]
     found = found[:settings.limit()]

@@ -56,8 +56,22 @@ def find(folder: files.PathLike, ids: Sequence[str], what: str = "image") -> Lis
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """A mask as uint8 [H, W], 0..255; colours become grey as OpenCV converts them."""
-    return cv2.cvtColor(np.ascontiguousarray(pictures.read_rgb(path)), cv2.COLOR_RGB2GRAY)
+    """A mask as uint8 [H, W], 0..255, a nucleus above one half; colours become grey as OpenCV converts them.
+
+    Where there are two values and one is 0, the other is the nuclei's, whatever it is: 1, a dark colour of a palette, 255
+    in 16 bits. Shades, as the borders of shrunk masks have, must reach beyond one half; 16 bits count by 65535. Raises
+    `UserError` where the values say neither (numbers of instances, say), as `pictures.read_values` does otherwise.
+    """
+    pixels = pictures.read_values(path)
+    grey = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
+    full = np.iinfo(grey.dtype).max
+    values = np.unique(grey)
+    if len(values) == 2 and not values[0]:
+        return np.where(grey > 0, 255, 0).astype(np.uint8)
+    if 0 < values[-1] <= full // 2:
+        raise UserError(f"{path}: holds {len(values)} values from {values[0]} to {values[-1]}, which leaves open where a "
+                        f"nucleus is; expected 0 and one other value, or shades up to {full}")
+    return grey if full == 255 else np.round(grey / 257).astype(np.uint8)
 
 
 def fingerprint(picture: np.ndarray) -> np.ndarray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -311,3 +313,17 @@ def test_every_script_prints_help_without_importing_torch(script, run):
     result = run("-X", "importtime", EDSR / script, "--help")
     assert result.returncode == 0 and "usage:" in result.stdout
     assert "torch" not in result.stderr
+
+
+@pytest.mark.parametrize("kind, found", [("same", "a.png: is 128x128, the low-resolution picture a is 128x128"),
+                                         ("mixed", "a.png: is 128x128, the low-resolution picture a is 32x32")])
+@pytest.mark.parametrize("given", ["--LR", "--prep"])
+def test_low_resolution_pictures_that_are_not_of_the_scale_are_an_error(tmp_path, run, kind, found, given):
+    subprocess.run([sys.executable, str(shared("cases/06_edsr_lr_not_of_hr/make.py")), str(tmp_path)], check=True)
+    data = tmp_path / kind
+    assert run(ROOT / "EDSR/edsr_preprocess.py", "-s", data / "LR", "-d", tmp_path / "prep", "--size", 128).returncode == 0
+    (tmp_path / "result").mkdir()
+    for path in (data / "LR").iterdir():
+        np.zeros((1, 3, 256, 256), np.float32).tofile(tmp_path / f"result/{path.stem}_1.bin")
+    one_line_error(run(ROOT / "EDSR/edsr_postprocess.py", "--res", "result", "--HR", data / "HR", given,
+                       data / "LR" if given == "--LR" else "prep", cwd=tmp_path), found, "expected 64x64 (scale 2)")

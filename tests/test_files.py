@@ -115,3 +115,18 @@ def test_what_a_script_writes_the_group_cannot_write_whatever_the_umask(run, tmp
         os.umask(before)
     made = [tmp_path / "demo", *(tmp_path / "demo").rglob("*")]
     assert len(made) > 2 and not [path for path in made if path.stat().st_mode & 0o022]
+
+
+def test_a_link_is_written_through_and_a_device_or_pipe_refused(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there/file")
+    for text in ("one", "two"):  # a link to nothing yet, then to a file
+        files.write_text(tmp_path / "link", text)
+        assert (tmp_path / "link").is_symlink() and (tmp_path / "there/file").read_text() == text
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "null").symlink_to("/dev/null")
+    for name in ("pipe", "null"):
+        with pytest.raises(UserError, match="expected a file or nothing there, found a device, pipe or socket"):
+            files.write_text(tmp_path / name, "x")
+    assert (tmp_path / "pipe").is_fifo() and not os.path.isfile("/dev/null")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "null", "pipe", "there"]

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from common.base import pictures, settings
 from common.base.errors import UserError
+from conftest import shared
 
 
 def test_pictures_are_found_sorted_in_any_case_and_hidden_files_are_passed_over(tmp_path):
@@ -60,3 +63,72 @@ def test_the_limit_is_the_flag_then_the_environment_then_none(monkeypatch):
     assert settings.limit(2) == 2 and settings.limit() == 3
     monkeypatch.setenv("LIMIT", "")
     assert settings.limit() is None
+
+
+@pytest.mark.parametrize("name, part", [
+    ("rgb16.png", "16 bits"), ("rgba16_alpha.png", "16 bits"), ("la16.png", "16 bits"), ("rgb16.tiff", "16 bits"),
+    ("rgb_trns.png", "transparent"), ("grey_trns.png", "transparent")])
+def test_what_eight_opaque_bits_cannot_hold_is_an_error(name, part):
+    with pytest.raises(UserError, match=part):
+        pictures.read_rgb(shared("cases/07_pictures_16_bit", name))
+
+
+@pytest.mark.parametrize("kind", ["EPS", "GIF", "PPM", "PDF"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_only_the_formats_that_are_meant_are_opened_whatever_the_name(tmp_path, kind, suffix):
+    path = tmp_path / f"a{suffix}"
+    with open(path, "wb") as file:
+        Image.new("RGB", (8, 8)).save(file, kind)
+    for read in (pictures.read_rgb, pictures.read_size, pictures.read_values, lambda path: pictures.read_ids(path, 8)):
+        with pytest.raises(UserError, match="cannot be decoded as a picture"):
+            read(path)
+
+
+def test_a_bomb_is_one_line(tmp_path, run):
+    for side, status in ((10_000, 0), (20_000, 1)):  # Pillow warns of the first and refuses the second
+        Image.new("1", (side, side)).save(tmp_path / "a.png")
+        result = run("-c", "from common.base import errors, pictures; "
+                     "errors.run(lambda argv: print(pictures.read_size('a.png')))", cwd=tmp_path)
+        assert result.returncode == status and result.stderr.count("\n") == status, result.stderr
+
+
+def test_a_dangling_link_and_a_pipe_are_not_passed_over(tmp_path):
+    Image.new("L", (2, 2)).save(tmp_path / "a.png")
+    for make, found in ((lambda path: path.symlink_to("gone.png"), "a link to a file that is gone"),
+                        (os.mkfifo, "a device, pipe or socket")):
+        make(tmp_path / "b.png")
+        with pytest.raises(UserError, match=f"b.png.*{found}"):
+            pictures.find(tmp_path)
+        (tmp_path / "b.png").unlink()
+
+
+def test_a_name_that_is_not_utf8_is_one_line(tmp_path):
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.png", "wb") as file:
+        Image.new("L", (2, 2)).save(file, "PNG")
+    with pytest.raises(UserError, match=r"caf\\xe9.png: its name is not UTF-8") as error:
+        pictures.find(tmp_path)
+    str(error.value).encode("utf-8")
+
+
+def test_pictures_one_level_too_deep_are_pointed_at(tmp_path):
+    for name in ("__MACOSX", "inner"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (2, 2)).save(tmp_path / name / "a.png")
+    with pytest.raises(UserError, match="inner holds some: give that folder"):
+        pictures.find(tmp_path)
+
+
+def test_the_lower_byte_is_kept_where_it_counts():
+    assert pictures.read_values(shared("cases/07_pictures_16_bit/rgb16.png")).dtype == np.uint16
+    with pytest.raises(UserError, match="transparent"):
+        pictures.read_values(shared("cases/07_pictures_16_bit/rgba16_alpha.png"))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_a_full_disk_leaves_no_picture(tmp_path, monkeypatch, suffix):
+    def full(path, content):
+        raise OSError(28, "No space left on device", str(path))
+    monkeypatch.setattr(pictures.files, "write_bytes", full)
+    with pytest.raises(OSError):
+        pictures.write_rgb(tmp_path / f"a{suffix}", np.zeros((4, 4, 3), np.uint8))
+    assert not list(tmp_path.iterdir())

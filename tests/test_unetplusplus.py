@@ -18,6 +18,7 @@ import postprocess_nested_unet
 import prepare_dsb2018
 import preprocess_nested_unet
 from common.base import facts
+from common.base.errors import UserError
 from conftest import ROOT, environment, one_line_error, shared
 
 UNET = ROOT / "UNetPlusPlus"
@@ -607,3 +608,17 @@ def test_eval_acc_perf_runs_the_whole_way_on_data_and_in_a_folder_with_spaces(na
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr
     assert result.stdout.count("IoU over 5 images") == 2 and "reference T4" in result.stdout
     assert result.stdout.count("(PyTorch on the same samples with the same checkpoint): pass") == 2
+
+
+@pytest.mark.parametrize("kind", ["0_1", "0_255", "palette", "16_bit"])
+def test_masks_are_read_as_meant_whatever_value_a_nucleus_has(tmp_path, kind):
+    subprocess.run([sys.executable, str(shared("cases/05_unet_masks/make.py")), str(tmp_path)], check=True)
+    y, x = np.mgrid[:96, :96]
+    mask = preprocess_nested_unet.read_mask(tmp_path / kind / "masks/0/a.png")
+    assert mask.dtype == np.uint8 and (mask == 255 * ((y - 48) ** 2 + (x - 40) ** 2 < 600)).all()
+
+
+def test_a_mask_of_instance_numbers_is_an_error(tmp_path):
+    Image.fromarray(np.arange(96 * 96).reshape(96, 96).astype(np.uint8) % 38).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match="holds 38 values from 0 to 37"):
+        preprocess_nested_unet.read_mask(tmp_path / "a.png")

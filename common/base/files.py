@@ -21,14 +21,19 @@ _writes = itertools.count()
 
 
 @contextlib.contextmanager
-def atomic(path: PathLike) -> Iterator[Path]:
+def atomic(path: PathLike, link: bool = False) -> Iterator[Path]:
     """Yield a temporary name beside `path`; it takes the name `path` when the block ends without an error.
 
     A reader never sees a half-written file, and two writers do not get into each other's. The temporary name starts
     with a dot and ends in the suffix of `path` (some libraries choose a format by suffix), so that listings by suffix
-    of visible files pass over what a killed run left behind.
+    of visible files pass over what a killed run left behind. A symbolic link is written through, unless `link` says that
+    it is to be replaced by another; a device, a pipe or a socket is refused.
     """
-    path = Path(path)
+    path = named = Path(path)
+    if path.is_symlink() and not link:
+        path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UserError(f"{named}: expected a file or nothing there, found a device, pipe or socket; it is left as it is")
     temporary = path.with_name(f".part-{os.getpid()}-{next(_writes)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,6 +143,21 @@ def looks_like(path: PathLike, other: PathLike) -> bool:
     """Whether one file is a copy of the other, by size and modification time."""
     first, second = os.stat(path), os.stat(other)
     return (first.st_size, first.st_mtime_ns) == (second.st_size, second.st_mtime_ns)
+
+
+def passed_over(name: str) -> bool:
+    """Whether a file or folder is one that systems leave beside data: hidden (`.DS_Store`, `._x.png`), or `__MACOSX`."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def utf8(path: Path) -> Path:
+    """Give `path` back if its name is UTF-8, as the lists and manifests are that it is written into."""
+    try:
+        path.name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(path).decode("utf-8", errors="backslashreplace")
+        raise UserError(f"{shown}: its name is not UTF-8; rename it (convmv changes the encoding of many)") from error
+    return path
 
 
 def sha256(path: PathLike) -> str:

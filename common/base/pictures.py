@@ -1,69 +1,127 @@
-"""Finding and decoding pictures."""
+"""Finding, decoding and encoding pictures: the one place that does."""
 from __future__ import annotations
 
+import contextlib
+import io
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Tuple
 
+from common.base import files
 from common.base.errors import UserError
-from common.base.files import PathLike, atomic, existing_folder
+from common.base.files import PathLike
 
 if TYPE_CHECKING:
     import numpy as np
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF",
+           ".webp": "WEBP"}
+"""The formats that are meant, by suffix. No other is ever opened, whatever a file is called: Pillow hands an EPS to
+Ghostscript, which runs it."""
+SUFFIXES = tuple(FORMATS)
 
 
 def find(folder: PathLike, what: str = "pictures", suffixes: Tuple[str, ...] = SUFFIXES,
          count: Optional[int] = None) -> List[Path]:
     """The visible files of `folder` that end in one of `suffixes` (any case), sorted by name, at most `count`.
 
-    Raises `UserError` when there is no such folder, when no file is found, or when two share a stem (their
-    results would overwrite each other).
+    Raises `UserError` when there is no such folder, when no file is found, when one is a link to a file that is gone or
+    no regular file, when a name is not UTF-8, or when two share a stem (their results would overwrite each other).
     """
-    folder = existing_folder(folder, what)
+    folder = files.existing_folder(folder, what)
     paths = sorted(path for path in folder.iterdir()
-                   if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file())
+                   if path.suffix.lower() in suffixes and not path.name.startswith(".") and not path.is_dir())
     if not paths:
-        raise UserError(f"{folder}: expected {what} ({' '.join(suffixes)}), found none")
+        raise UserError(f"{folder}: expected {what} ({' '.join(suffixes)}), found none{_below(folder, suffixes)}")
     stems = {}
     for path in paths:
+        files.utf8(files.existing_file(path, "a picture"))
         if path.stem in stems:
             raise UserError(f"{path}: has the same stem as {stems[path.stem].name}; rename one of them")
         stems[path.stem] = path
     return paths[:count]
 
 
+def _below(folder: Path, suffixes: Tuple[str, ...]) -> str:
+    """Where such files lie one level deeper, as an archive leaves them that was unpacked into a folder of its own."""
+    for place in sorted(path for path in folder.iterdir() if path.is_dir() and not files.passed_over(path.name)):
+        if any(path.suffix.lower() in suffixes and not path.name.startswith(".") for path in place.iterdir()):
+            return f"; {place} holds some: give that folder"
+    return ""
+
+
+@contextlib.contextmanager
+def opened(path: PathLike) -> Iterator[Any]:
+    """A picture as Pillow's image, its header read; whatever goes wrong in the block is said of the file in one line.
+
+    Raises `UserError` for a file of another format than `FORMATS`, for one that does not decode, and for one of so many
+    pixels that Pillow takes it for an attack (179 million).
+    """
+    files.existing_file(path, "a picture")
+    from PIL import Image
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # what matters is an error, which is said in a line
+    try:
+        with Image.open(path, formats=sorted(set(FORMATS.values()))) as image:
+            yield image
+    except UserError:
+        raise
+    except MemoryError as error:
+        raise UserError(f"{path}: does not fit into memory") from error
+    except Image.UnidentifiedImageError as error:
+        raise UserError(f"{path}: cannot be decoded as a picture: it is none of {', '.join(sorted(set(FORMATS.values())))} "
+                        "(or its header is broken); replace or remove it") from error
+    except Exception as error:  # a broken file makes decoders raise nearly anything
+        raise UserError(f"{path}: cannot be decoded as a picture ({error or type(error).__name__}); replace or remove "
+                        "it") from error
+
+
+def bits(image: Any) -> int:
+    """Bits a channel of an opened picture, as its file has them: Pillow decodes some of 16 bits into a mode of 8."""
+    if image.format == "TIFF":
+        return max(image.tag_v2.get(258) or (1,))  # BitsPerSample
+    if image.format == "PNG" and image.tile:
+        layout = image.tile[0][3]
+        layout = layout if isinstance(layout, str) else layout[0]  # such as RGB;16B
+        return 16 if ";16" in layout else 8
+    return 16 if image.mode.startswith("I") else 8
+
+
 def read_size(path: PathLike) -> Tuple[int, int]:
     """Width and height in pixels from a picture's header, without decoding it."""
-    from PIL import Image
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _unreadable(path, error) from error
+    with opened(path) as image:
+        return image.size
 
 
 def read_rgb(path: PathLike) -> "np.ndarray":
     """Decode a picture with Pillow: uint8 [H, W, 3], RGB.
 
-    Grey, palette and bilevel pictures are converted (a grey value fills all three channels), so is RGBA whose alpha
-    is 255 everywhere. Raises `UserError` for transparency, more than 8 bits a channel, and files that do not decode.
+    Grey, palette and bilevel pictures are converted (a grey value fills all three channels), so are those with an alpha
+    channel or a transparent colour where no pixel is transparent. Raises `UserError` for transparency, more than 8 bits
+    a channel, several pages, and files that do not decode.
     """
     import numpy as np
-    from PIL import Image
-    try:
-        with Image.open(path) as image:
-            image.load()
-            if image.mode == "P" and "transparency" in image.info:
-                image = image.convert("RGBA")
-            if image.mode in ("RGBA", "LA"):
-                if image.getchannel("A").getextrema()[0] < 255:
-                    raise UserError(f"{path}: has transparent pixels ({image.mode}); flatten it onto a background")
-            elif image.mode not in ("RGB", "L", "P", "1"):
-                raise UserError(f"{path}: mode {image.mode} is not supported, expected 8-bit RGB or grey")
-            return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _unreadable(path, error) from error
+    with opened(path) as image:
+        return np.asarray(_to_rgb(path, image))
+
+
+def _to_rgb(path: PathLike, image: Any) -> Any:
+    depth, mode = bits(image), image.mode
+    if depth > 8:
+        raise UserError(f"{path}: mode {mode} is not supported, expected 8-bit RGB or grey; it has {depth} bits a channel, "
+                        "of which the lower ones would be lost: convert it")
+    if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
+        raise UserError(f"{path}: has {image.n_frames} pages, expected one picture; write each into a file of its own")
+    image.load()
+    if "transparency" in image.info and mode in ("P", "L", "RGB", "1"):
+        if mode == "1":
+            image = image.convert("L")
+        image = image.convert("RGBA")
+    if image.mode in ("RGBA", "LA"):
+        if image.getchannel("A").getextrema()[0] < 255:
+            raise UserError(f"{path}: has transparent pixels ({mode}); flatten it onto a background")
+    elif mode not in ("RGB", "L", "P", "1"):
+        raise UserError(f"{path}: mode {mode} is not supported, expected 8-bit RGB or grey")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def read_ids(path: PathLike, bits: int, what: str = "ids") -> "np.ndarray":
@@ -72,28 +130,48 @@ def read_ids(path: PathLike, bits: int, what: str = "ids") -> "np.ndarray":
     Raises `UserError` when the picture has another depth or more channels, and when it does not decode.
     """
     import numpy as np
-    from PIL import Image
     depths = {"L": 8, "I;16": 16, "I;16B": 16, "I": 16}  # before Pillow 11.3 some 16-bit pictures are "I"
-    try:
-        with Image.open(path) as image:
-            image.load()
-            found, mode = depths.get(image.mode), image.mode
-            if found != bits:
-                depth = f"{found}-bit" if found else f"mode {mode}"
-                raise UserError(f"{path}: expected {what} in {bits}-bit grey, found a picture of {depth}")
-            return np.asarray(image).astype(np.uint8 if bits == 8 else np.uint16)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _unreadable(path, error) from error
+    with opened(path) as image:
+        image.load()
+        found, mode = depths.get(image.mode), image.mode
+        if found != bits:
+            depth = f"{found}-bit" if found else f"mode {mode}"
+            raise UserError(f"{path}: expected {what} in {bits}-bit grey, found a picture of {depth}")
+        return np.asarray(image).astype(np.uint8 if bits == 8 else np.uint16)
+
+
+def read_values(path: PathLike) -> "np.ndarray":
+    """Decode a picture whose lower bits count: uint16 [H, W, 3] RGB where the file has 16 bits a channel, else `read_rgb`.
+
+    A fourth channel must be opaque. Raises `UserError` as `read_rgb` does, but for the depth.
+    """
+    import numpy as np
+    with opened(path) as image:
+        if bits(image) <= 8:
+            return np.asarray(_to_rgb(path, image))
+        image.load()  # what does not decode is said here, not by OpenCV, which prints
+        if "transparency" in image.info:
+            raise UserError(f"{path}: has a transparent colour; flatten it onto a background")
+        if image.mode.startswith("I"):
+            return np.repeat(np.asarray(image).astype(np.uint16)[..., None], 3, 2)
+    import cv2
+    values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None or values.dtype != np.uint16 or values.ndim != 3:
+        raise UserError(f"{path}: is not supported, expected RGB or grey of 8 or 16 bits a channel")
+    if values.shape[2] == 4 and values[..., 3].min() < 65535:
+        raise UserError(f"{path}: has transparent pixels; flatten it onto a background")
+    return values[..., 2::-1]
 
 
 def write_rgb(path: PathLike, pixels: "np.ndarray") -> None:
-    """Write uint8 [H, W, 3] RGB (or [H, W] grey) as a picture, atomically; the suffix picks the format."""
+    """Write uint8 [H, W, 3] RGB (or [H, W] grey) as a picture, atomically; the suffix picks the format.
+
+    It is encoded in memory first: Pillow does not notice that a disk is full.
+    """
     from PIL import Image
-    with atomic(path) as temporary:
-        Image.fromarray(pixels).save(temporary)
-
-
-def _unreadable(path: PathLike, error: Exception) -> UserError:
-    if isinstance(error, FileNotFoundError):
-        return UserError(f"{path}: no such file")
-    return UserError(f"{path}: cannot be decoded as a picture ({error}); replace or remove it")
+    kind = FORMATS.get(Path(path).suffix.lower())
+    if kind is None:
+        raise UserError(f"{path}: expected a name that ends in {', '.join(SUFFIXES)}")
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, kind)
+    files.write_bytes(path, content.getbuffer())

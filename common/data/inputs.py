@@ -28,7 +28,7 @@ def link(path: Path, target: str) -> None:
         return
     if path.exists() and not path.is_symlink():
         raise UserError(f"{path}: expected nothing or a link there; remove it")
-    with files.atomic(path) as temporary:
+    with files.atomic(path, link=True) as temporary:
         temporary.unlink(missing_ok=True)
         os.symlink(target, temporary)
 
@@ -42,9 +42,10 @@ def listing(folder: Path) -> str:
         return f"{folder.name} {_line(folder)}\n"
     lines: List[str] = []
     for place, folders, names in os.walk(folder, followlinks=True):
-        folders.sort()
-        for name in sorted(names):
+        folders[:] = sorted(name for name in folders if not files.passed_over(name))
+        for name in sorted(name for name in names if not files.passed_over(name)):
             path = os.path.join(place, name)
+            files.utf8(Path(path))
             try:
                 lines.append(f"{os.path.relpath(path, folder)} {_line(path)}")
             except FileNotFoundError:

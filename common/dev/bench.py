@@ -68,7 +68,7 @@ class Floor(NamedTuple):
     def work(self, out: Path) -> None:
         from PIL import Image
         for path in self.decode:
-            with Image.open(path) as image:
+            with pictures.opened(path) as image:
                 np.asarray(image)
         for path in self.read:
             np.fromfile(path, np.uint8)

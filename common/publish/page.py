@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 from common.base import errors, files, uses
 from common.base.errors import UserError
+from common.base.pictures import opened
 from common.engines import engine
 from common.judge import reports
 from common.judge.reports import overall
@@ -146,11 +147,8 @@ def chart(title: str, rows: Sequence[Bar]) -> Any:
 def thumbnail(path: Path, side: int) -> str:
     """A picture as a data URI, its longest side at most `side` pixels: the smaller of PNG and JPEG."""
     from PIL import Image
-    try:
-        with Image.open(path) as image:
-            picture = image.convert("RGB")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be decoded as a picture ({error}); run make again") from error
+    with opened(path) as image:
+        picture = image.convert("RGB")
     if max(picture.size) > side:
         picture.thumbnail((side, side), Image.LANCZOS)
     found = []
