@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional, Tuple
 
 from common.base.errors import UserError
-from common.base.files import PathLike, atomic, existing_folder
+from common.base.files import PathLike, atomic, existing_folder, write_bytes
 
 if TYPE_CHECKING:
     import numpy as np
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+SMALL = 100_000
+"""Pixels of a picture that is encoded before OpenCV is even imported."""
 
 
 def find(folder: PathLike, what: str = "pictures", suffixes: Tuple[str, ...] = SUFFIXES,
@@ -87,10 +89,23 @@ def read_ids(path: PathLike, bits: int, what: str = "ids") -> "np.ndarray":
 
 
 def write_rgb(path: PathLike, pixels: "np.ndarray") -> None:
-    """Write uint8 [H, W, 3] RGB (or [H, W] grey) as a picture, atomically; the suffix picks the format."""
+    """Write uint8 [H, W, 3] RGB (or [H, W] grey, uint16 too) as a picture, atomically; the suffix picks the format.
+
+    PNG by OpenCV, whose choice for speed (zlib's run lengths after the filter Sub) takes a quarter to a seventh of the
+    time of Pillow's defaults, for files of up to twice the size on label maps and a few per cent more on photos. Small
+    pictures by Pillow, at its fastest level, which starts sooner.
+    """
+    png = Path(path).suffix.lower() == ".png"
+    if png and pixels.shape[0] * pixels.shape[1] > SMALL:
+        import cv2
+        done, encoded = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels)
+        if not done:
+            raise UserError(f"{path}: cannot be encoded as PNG")
+        write_bytes(path, encoded)
+        return
     from PIL import Image
     with atomic(path) as temporary:
-        Image.fromarray(pixels).save(temporary)
+        Image.fromarray(pixels).save(temporary, **({"compress_level": 1} if png else {}))
 
 
 def _unreadable(path: PathLike, error: Exception) -> UserError:
