@@ -23,9 +23,10 @@ def preprocess(image: np.ndarray, side: int, mean: Sequence[float], std: Sequenc
     mean and std are ImageNet's, which are red first, but are applied to blue first; and what has been normalized is
     divided by 255 once more.
     """
-    resized = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR).astype(np.float32)
-    normalized = (resized / 255 - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
-    return np.ascontiguousarray(normalized.transpose(2, 0, 1)[None] / 255, np.float32)
+    resized = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
+    values = np.arange(256, dtype=np.float32)[:, None]  # a resized pixel is one of 256 values: what becomes of each
+    table = ((values / 255 - np.asarray(mean, np.float32)) / np.asarray(std, np.float32) / 255).astype(np.float32)
+    return np.stack([cv2.LUT(resized[..., channel], np.ascontiguousarray(table[:, channel])) for channel in range(3)])[None]
 
 
 def read_ids(path: files.PathLike) -> List[str]:
@@ -104,9 +105,9 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
     used = {"side": side, "mean": model.extra["mean"], "std": model.extra["std"]}
 
     def make(path: Path) -> Tuple[np.ndarray, Dict[str, Any]]:
-        image = pictures.read_rgb(path)[..., ::-1]
+        image = cv2.cvtColor(pictures.read_rgb(path), cv2.COLOR_RGB2BGR)
         height, width = image.shape[:2]
-        return preprocess(np.ascontiguousarray(image), **used), {"width": width, "height": height}
+        return preprocess(image, **used), {"width": width, "height": height}
 
     ids = read_ids(args.val_ids)[:settings.limit()]
     sources = [(path.stem, [path]) for path in find(args.images, ids)]

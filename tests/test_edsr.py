@@ -261,6 +261,24 @@ def test_every_variant_exports_and_agrees_with_pytorch(tmp_path, run):
         assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 11)]
 
 
+def test_a_file_of_free_size_enlarges_each_picture_as_the_file_of_its_own_size_does(tmp_path, run):
+    import edsr
+    from common.convert import checkpoint
+    from common.engines.onnxruntime_session import Session
+    checkpoint.save(edsr.seeded(0, 2, 8, 3), tmp_path / "x.pt")
+    for size in ("free", 19):
+        result = run(EDSR / "edsr_pth2onnx.py", "--pth", "x.pt", "--onnx", f"{size}.onnx", "--size", size, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+    free, own = (Session(tmp_path / name, device="cpu") for name in ("free.onnx", "19.onnx"))
+    assert free.inputs[0].name == "input.1" and free.inputs[0].shape == (1, 3, None, None)
+    assert free.outputs[0].name == "output" and free.outputs[0].shape == (1, 3, None, None)
+    picture = np.random.default_rng(0).uniform(0, 255, (1, 3, 19, 19)).astype(np.float32)
+    assert np.abs(free.run([picture])[0] - own.run([picture])[0]).max() < 1e-3
+    assert free.run([picture[:, :, :7, :12]])[0].shape == (1, 3, 21, 36)
+    result = run(EDSR / "edsr_pth2onnx.py", "--pth", "x.pt", "--onnx", "x.onnx", "--size", "any", cwd=tmp_path)
+    assert result.returncode == 2 and "Traceback" not in result.stderr
+
+
 def test_residual_scale_is_a_tenth_for_the_wide_variant_and_can_be_set():
     import edsr
     wide = edsr.from_state(edsr.seeded(0, 1, 96, 2).state_dict())

@@ -50,6 +50,31 @@ def test_a_fixed_batch_stays_fixed(tmp_path):
     assert [dim.dim_value for dim in dims] == [1, 3, 4, 5]
 
 
+class Rolled(torch.nn.Module):
+    """The input moved by one column, by an index that a trace takes for a constant."""
+
+    def forward(self, x):
+        return torch.cat([x[..., 1:], x[..., :1]], 3)[..., [*range(int(x.shape[3]))]]
+
+
+def test_a_free_size_stands_in_the_file_beside_the_batch_and_holds_at_other_sizes(tmp_path):
+    from common.engines.onnxruntime_session import Session
+    run_export(tmp_path / "a.onnx", dynamic=False, free_size=True)
+    model = onnx.load(str(tmp_path / "a.onnx"))
+    assert [[dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+            for value in (*model.graph.input, *model.graph.output)] == [[1, 3, "H", "W"], [1, 3, "output_H", "output_W"]]
+    for size in ((7, 2), (1, 9)):
+        values = np.arange(3 * size[0] * size[1], dtype=np.float32).reshape(1, 3, *size)
+        assert (Session(tmp_path / "a.onnx", device="cpu").run([values])[0] == 2 * values).all()
+
+
+def test_a_network_that_keeps_the_size_of_its_trace_is_not_exported_for_any_size(tmp_path):
+    run_export(tmp_path / "a.onnx", Rolled(), dynamic=False)
+    with pytest.raises(UserError):
+        run_export(tmp_path / "b.onnx", Rolled(), dynamic=False, free_size=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"]
+
+
 def test_a_difference_at_batch_2_stops_the_export_and_leaves_no_file(tmp_path):
     with pytest.raises(UserError, match="differ by 1, allowed is 0.0001"):
         run_export(tmp_path / "a.onnx", Doubler(fickle=True))

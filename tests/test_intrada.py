@@ -141,17 +141,54 @@ def test_enlarging_equals_pytorch_s_bilinear_with_aligned_corners(height, width)
     scores = np.random.default_rng(3).normal(0, 5, (19, 65, 129)).astype(np.float32)
     expected = torch.nn.functional.interpolate(torch.from_numpy(scores)[None], size=(height, width), mode="bilinear",
                                                align_corners=True)[0].numpy()
-    found = np.empty_like(expected)
-    for top, strip in intrada_postprocess.strips(scores, height, width):
-        found[:, top:top + strip.shape[1]] = strip
-    assert found.dtype == np.float32
-    assert np.abs(found - expected).max() < 1e-5
-    classes = intrada_postprocess.segment(scores, height, width)
-    assert classes.dtype == np.uint8 and (classes == expected.argmax(0)).mean() > 0.99999
+    found = intrada_postprocess.interpolation(height, 65) @ scores @ intrada_postprocess.interpolation(width, 129).T
+    assert found.dtype == np.float32 and np.abs(found - expected).max() < 1e-5
+    for part in (scores, np.sort(scores.reshape(19, -1)).reshape(scores.shape)):  # noise, and large areas of a class
+        part = np.ascontiguousarray(part)
+        expected = torch.nn.functional.interpolate(torch.from_numpy(part)[None], size=(height, width), mode="bilinear",
+                                                   align_corners=True)[0].numpy()
+        classes = intrada_postprocess.segment(part, height, width)
+        assert classes.dtype == np.uint8 and (classes == expected.argmax(0)).mean() > 0.99999
+
+
+def enlarged(scores: np.ndarray, height: int, width: int) -> np.ndarray:
+    """All planes at once, in float64."""
+    down = intrada_postprocess.interpolation(height, scores.shape[1]).astype(np.float64)
+    across = intrada_postprocess.interpolation(width, scores.shape[2]).astype(np.float64)
+    return np.matmul(down, scores) @ across.T
+
+
+@pytest.mark.parametrize("kind", ["patches of a class", "whole numbers with many ties", "each class twice",
+                                  "equal but for the last digit", "all equal", "far below zero"])
+def test_leaving_classes_out_block_by_block_changes_no_class(kind):
+    generator = np.random.default_rng(4)
+    scores = generator.normal(size=(19, 65, 129)).astype(np.float32)
+    if kind == "patches of a class":
+        scores += 9 * (np.arange(19)[:, None, None] == np.kron(generator.integers(0, 19, (5, 9)), np.ones((13, 15)))[:, :129])
+    elif kind == "whole numbers with many ties":
+        scores = np.round(scores)
+    elif kind == "each class twice":
+        scores = np.repeat(scores, 2, 0)[:19]
+    elif kind == "equal but for the last digit":
+        scores = (1 + 2.0 ** -23 * generator.integers(0, 2, scores.shape)).astype(np.float32)
+    elif kind == "all equal":
+        scores[:] = 1
+    else:
+        scores = scores - 1000
+    scores = np.ascontiguousarray(scores, np.float32)
+    for size in ((512, 1024), (130, 131), (2, 2)):
+        classes, planes = intrada_postprocess.segment(scores, *size), enlarged(scores, *size)
+        best, rounding = planes.max(0), 4 * 2.0 ** -24 * np.abs(scores).max()
+        assert (best - np.take_along_axis(planes, classes[None].astype(np.int64), 0)[0]).max() <= rounding
+        if kind in ("each class twice", "all equal"):  # whose first is before its equal, whatever the rounding
+            assert (classes == planes.argmax(0)).mean() > 0.99999
 
 
 def test_of_equal_scores_the_first_class_is_taken():
     assert (intrada_postprocess.segment(np.ones((19, 3, 3), np.float32), 5, 5) == 0).all()
+    pair = np.zeros((19, 3, 3), np.float32)
+    pair[[4, 9]] = 1
+    assert (intrada_postprocess.segment(pair, 300, 500) == 4).all()
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from common.base.errors import UserError
 from common.base.journal import Journal, stamp
 
 
@@ -40,6 +43,19 @@ def test_the_finished_file_has_recipe_and_samples_in_the_given_order(tmp_path):
     assert json.loads((tmp_path / "m.json").read_text()) == {
         "recipe": {"size": 3}, "more": 7, "samples": [{"id": "a", "value": "A"}, {"id": "b", "value": "B"}]}
     assert [path.name for path in tmp_path.iterdir()] == ["m.json"]
+
+
+def test_a_value_that_is_no_number_is_refused_and_the_list_of_parts_stays(tmp_path):
+    journal = Journal(tmp_path / "m.json", {})
+    journal.add("a", {"value": float("nan")})
+    with pytest.raises(UserError, match="m.json: a value is NaN"):
+        journal.complete(["a"])
+    assert [path.name for path in tmp_path.iterdir()] == [".m.partial.jsonl"]
+
+
+def test_a_finished_stage_without_samples_is_json_too(tmp_path):
+    Journal(tmp_path / "m.json", {"é": 1}).complete([])
+    assert json.loads((tmp_path / "m.json").read_text(encoding="utf-8")) == {"recipe": {"é": 1}, "samples": []}
 
 
 def test_the_finished_file_is_gone_while_a_later_run_is_under_way(tmp_path):

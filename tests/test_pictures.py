@@ -51,6 +51,17 @@ def test_written_pixels_are_read_back_equal(tmp_path):
     assert pictures.read_size(tmp_path / "new/a.png") == (4, 5)
 
 
+@pytest.mark.parametrize("side", [6, 400], ids=["small", "large"])
+def test_png_keeps_every_pixel_of_grey_of_both_depths_and_of_a_view(tmp_path, side):
+    generator = np.random.default_rng(1)
+    for name, pixels in (("grey", generator.integers(0, 256, (side, side + 1), np.uint8)),
+                         ("ids", generator.integers(0, 65536, (side, side + 1), np.uint16)),
+                         ("view", generator.integers(0, 256, (3, side, 2 * side), np.uint8).transpose(1, 2, 0)[::-1, ::2])):
+        pictures.write_rgb(tmp_path / f"{name}.PNG", pixels)
+        assert (np.asarray(Image.open(tmp_path / f"{name}.PNG")) == pixels).all(), name
+    assert (pictures.read_ids(tmp_path / "ids.PNG", 16)).dtype == np.uint16
+
+
 @pytest.mark.parametrize("text", ["0", "-1", "x", "1.5"])
 def test_a_limit_that_is_no_count_is_an_error(monkeypatch, text):
     monkeypatch.setenv("LIMIT", text)

@@ -97,9 +97,16 @@ class Journal:
         self._file.flush()
 
     def complete(self, order: Iterable[str], **more: Any) -> None:
-        """Write the JSON file: `{"recipe", **more, "samples": [records in the given order]}`."""
-        files.write_json(self.path, {"recipe": self.recipe, **more,
-                                     "samples": [self.finished[sample] for sample in order]})
+        """Write the JSON file: `{"recipe", **more, "samples": [records in the given order]}`, a record on each line.
+
+        Indenting records too would take a tenth of the time of preprocessing a small picture.
+        """
+        try:
+            head = json.dumps({"recipe": self.recipe, **more}, indent=1, ensure_ascii=False, allow_nan=False)
+            records = ",\n  ".join(json.dumps(self.finished[sample], ensure_ascii=False, allow_nan=False) for sample in order)
+        except ValueError as error:
+            raise UserError(f"{self.path}: a value is NaN or infinite and cannot be reported") from error
+        files.write_text(self.path, f'{head[:-2]},\n "samples": [\n  {records}\n ]\n}}\n')
         self.close()
         with contextlib.suppress(FileNotFoundError):
             self._partial.unlink()

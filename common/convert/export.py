@@ -15,6 +15,9 @@ from common.base.errors import UserError
 from common.convert import trace
 from common.convert.trace import OPSET
 
+OTHER_SIZES = ((24, 40), (37, 23), (1, 1))
+"""Heights and widths at which a file of free size is held to PyTorch: none is the trace's, two are odd, one is least."""
+
 
 def upstream_asked() -> Optional[ModuleType]:
     """What exports the upstream's network, where SOURCE asks for it. A folder for ModelZoo has none of it."""
@@ -40,22 +43,27 @@ class Port(NamedTuple):
     low: float = 0.0
     high: float = 1.0
 
-    def random(self, seed: int, batch: Optional[int] = None) -> np.ndarray:
-        """Uniform random values in low..high (integers: low..high-1), the first dimension replaced by `batch`."""
+    def random(self, seed: int, batch: Optional[int] = None, size: Sequence[int] = ()) -> np.ndarray:
+        """Uniform random values in low..high (integers: low..high-1).
+
+        batch, size: lengths that take the place of the shape's first and of its last.
+        """
         generator = np.random.default_rng(seed)
         shape = self.shape if batch is None else (batch, *self.shape[1:])
+        shape = (*shape[:len(shape) - len(size)], *size)
         if np.dtype(self.dtype).kind in "iu":
             return generator.integers(np.int64(self.low), np.int64(self.high), shape).astype(self.dtype)
         return generator.uniform(self.low, self.high, shape).astype(self.dtype)
 
 
 def export(network: torch.nn.Module, inputs: Sequence[Port], outputs: Sequence[str], path: files.PathLike, *,
-           dynamic_batch: bool = False, tolerance: float, metadata: Mapping[str, Any],
+           dynamic_batch: bool = False, free_size: bool = False, tolerance: float, metadata: Mapping[str, Any],
            suspicion: str = "") -> Dict[str, float]:
     """Write `path`, opset 11, after checking it; it appears only when every check has passed.
 
     Checked: the opset in the file, `onnx.checker`, input and output names and shapes, and the outputs against PyTorch's
-    on inputs other than those of the trace, for batch 1 and 2 where the batch is dynamic. tolerance: the largest
+    on inputs other than those of the trace, for batch 1 and 2 where the batch is dynamic and, with free_size, for other
+    heights and widths, the last two axes of every input and output, odd ones among them. tolerance: the largest
     absolute difference allowed, in units of the output. metadata: the variant of the network, kept in the file
     (`metadata_props`, as text) for all later stages (`common.data.variant`), with the number of parameters.
     suspicion: what else may be wrong where ONNX and PyTorch differ or the output makes no sense. With SOURCE=upstream
@@ -65,7 +73,8 @@ def export(network: torch.nn.Module, inputs: Sequence[Port], outputs: Sequence[s
     network = network.eval()
     metadata = {**{key: str(value) for key, value in metadata.items()},
                 "parameters": str(sum(parameter.numel() for parameter in network.parameters()))}
-    axes = {name: {0: "N"} for name in [port.name for port in inputs] + list(outputs)} if dynamic_batch else None
+    axes = {name: {**({0: "N"} if dynamic_batch else {}), **({2: f"{of}H", 3: f"{of}W"} if free_size else {})}
+            for names, of in (([port.name for port in inputs], ""), (outputs, "output_")) for name in names}
     example = tuple(torch.from_numpy(port.random(seed=0)) for port in inputs)
     options = {"input_names": [port.name for port in inputs], "output_names": list(outputs), "dynamic_axes": axes}
     with files.atomic(path) as temporary:
@@ -75,12 +84,14 @@ def export(network: torch.nn.Module, inputs: Sequence[Port], outputs: Sequence[s
         else:
             trace.write(network, example, temporary, options)
         annotate(temporary, metadata)
-        shapes = [(None, *port.shape[1:]) if dynamic_batch else port.shape for port in inputs]
+        shapes = [tuple(None if axis in axes[port.name] else length for axis, length in enumerate(port.shape))
+                  for port in inputs]
         check_file(temporary, dict(zip([port.name for port in inputs], shapes)), outputs)
         worst: Dict[str, float] = {}
         for batch in ([1, 2] if dynamic_batch else [None]):
-            feeds = [port.random(seed=1, batch=batch) for port in inputs]
-            merge_worst(worst, compare(network, temporary, feeds, suspicion, path))
+            for size in OTHER_SIZES if free_size else [()]:
+                feeds = [port.random(seed=1, batch=batch, size=size) for port in inputs]
+                merge_worst(worst, compare(network, temporary, feeds, suspicion, path))
         if not worst["max_abs"] <= tolerance:  # NaN fails too
             raise UserError(f"{path}: ONNX and PyTorch differ by {worst['max_abs']:.3g}, allowed is {tolerance:g}"
                             f"{suspicion and '; ' + suspicion}")

@@ -67,22 +67,21 @@ IMAGE, LABEL_IDS, INSTANCE_IDS = "leftImg8bit", "gtFine_labelIds", "gtFine_insta
 
 def to_train_ids(labels: "np.ndarray") -> "np.ndarray":
     """Label ids to train ids: uint8 [H, W] in 0..255 to uint8 [H, W] in 0..18, or 255 where it is not evaluated."""
+    import cv2
     import numpy as np
     table = np.full(256, IGNORED, np.uint8)
     for train_id, entry in enumerate(CLASSES):
         table[entry.label] = train_id
-    return table[labels]
+    return cv2.LUT(labels, table).reshape(labels.shape)
 
 
 def colours(train_ids: "np.ndarray") -> "np.ndarray":
     """Train ids as a picture: uint8 [H, W] to uint8 [H, W, 3], RGB, in the palette; 255 becomes black."""
+    import cv2
     import numpy as np
-    table = np.zeros((256, 3), np.uint8)
-    table[:len(CLASSES)] = [entry.colour for entry in CLASSES]
-    picture = np.empty((*train_ids.shape, 3), np.uint8)
-    for channel in range(3):  # five times as fast as rows of three
-        picture[..., channel] = table[:, channel][train_ids]
-    return picture
+    table = np.zeros((256, 1, 3), np.uint8)
+    table[:len(CLASSES), 0] = [entry.colour for entry in CLASSES]
+    return cv2.applyColorMap(train_ids, table)
 
 
 def root(folder: files.PathLike) -> Path:
