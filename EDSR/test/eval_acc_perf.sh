@@ -11,7 +11,8 @@ usage: bash test/eval_acc_perf.sh --datasets_path=FOLDER [--pth=FILE] [--size=N]
   --res_scale      weight of the residual branches, which stands in no tensor (default: 0.1 for more than 64
                    features, else 1)
   --devices        divides the inference of the dataset among these devices: 0,1,2,3 (default: device 0 alone)
-Exit status: 0; 1 when a stage fails or the PSNR falls more than 1 % below its reference; 2 for wrong usage.
+Exit status: 0; 1 when a stage fails, the outputs do not agree with PyTorch's, or the PSNR falls more than 1 % below its
+reference; 2 for wrong usage.
 END
 }
 datasets_path='' pth=edsr_baseline_x2-1bc95232.pt size='' res_scale='' devices=''
@@ -57,9 +58,12 @@ fi
 echo "== accuracy =="
 python3 edsr_postprocess.py --res result/latest --HR "$data/HR" --LR "$data/LR" --prep prep \
     --accuracy result/accuracy.json
+# a PSNR can hold where the pictures do not: the outputs themselves are held to PyTorch's
+python3 -m common.infer.pytorch_infer --pth "$pth" --prep prep --output result/pytorch
+agree=0
+python3 -m common.judge.agreement result/latest result/pytorch --output result/agreement.json || agree=$?
 # the published figure counts for the published checkpoint on the whole of DIV2K, PyTorch's own result otherwise
 if ! python3 -m common.judge.verdicts published --accuracy result/accuracy.json --pth "$pth"; then
-    python3 -m common.infer.pytorch_infer --pth "$pth" --prep prep --output result/pytorch
     python3 edsr_postprocess.py --res result/pytorch --HR "$data/HR" --prep prep --save result/pytorch_save \
         --json result/pytorch_result.json --accuracy result/pytorch_accuracy.json >/dev/null
 fi
@@ -74,3 +78,4 @@ else
 fi
 
 python3 -m common.judge.verdicts judge --accuracy result/accuracy.json --pytorch result/pytorch_accuracy.json --pth "$pth"
+exit "$agree"

@@ -14,7 +14,8 @@ usage: bash test/eval_acc_perf.sh --datasets_path=FOLDER [--pth=FILE] [--batch_s
   --loop           runs per batch size when timing (default: 100 on an NPU, 2 elsewhere)
   --devices        divides the inference of the dataset among these devices: 0,1,2,3 (default: device 0 alone)
 LIMIT=N in the environment takes the first N photos.
-Exit status: 0; 1 when a stage fails or the mIoU falls more than 1 % below its reference; 2 for wrong usage.
+Exit status: 0; 1 when a stage fails, the outputs do not agree with PyTorch's, or the mIoU falls more than 1 % below its
+reference; 2 for wrong usage.
 END
 }
 datasets_path='' pth=cityscapes_easy2hard_intrada_with_norm.pth batch_size=1 batch_sizes='1 4 8 16 32' loop='' devices=''
@@ -68,7 +69,8 @@ python3 intrada_postprocess.py "$data" result/latest result/labels --prep prep -
 # the reference does not identify its checkpoint by a checksum: PyTorch's own result is what the mIoU is held against
 python3 -m common.infer.pytorch_infer --pth "$pth" --prep prep --output result/pytorch
 python3 intrada_postprocess.py "$data" result/pytorch result/pytorch_labels --prep prep --accuracy result/pytorch_accuracy.json >/dev/null
-python3 intrada_agreement.py result/latest result/pytorch --output result/agreement.json
+agree=0
+python3 intrada_agreement.py result/latest result/pytorch --output result/agreement.json || agree=$?
 
 echo "== performance =="
 [[ -n $loop ]] || loop=$([[ $MODEL_SUFFIX == om ]] && echo 100 || echo 2)
@@ -87,3 +89,4 @@ done
 python3 -m common.judge.sweep "${measured[@]}"
 
 python3 -m common.judge.verdicts judge --accuracy result/accuracy.json --pytorch result/pytorch_accuracy.json --pth "$pth"
+exit "$agree"

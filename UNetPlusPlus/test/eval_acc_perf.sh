@@ -10,7 +10,8 @@ usage: bash test/eval_acc_perf.sh --datasets_path=FOLDER [--pth=FILE] [--loop=N]
   --loop           runs per batch size when timing (default: 100 on an NPU, 10 elsewhere)
   --devices        divides the inference of the dataset among these devices: 0,1,2,3 (default: device 0 alone)
 A list val_ids.txt in the dataset's folder is used in place of this folder's.
-Exit status: 0; 1 when a stage fails or an IoU falls more than 1 % below its reference; 2 for wrong usage.
+Exit status: 0; 1 when a stage fails, the outputs do not agree with PyTorch's, or an IoU falls more than 1 % below its
+reference; 2 for wrong usage.
 END
 }
 datasets_path='' pth=nested_unet.pth loop='' devices=''
@@ -56,6 +57,13 @@ told=() # an .om alone does not tell its variant: the reference's then
 python3 preprocess_nested_unet.py "$data/images" prep "$ids" ${told[@]+"${told[@]}"}
 python3 gen_dataset_info.py bin prep nested_unet_prep_bin.info 96 96
 
+status=0
+# first, since each batch's outputs are held to it. The published figure is of a checkpoint that was not published:
+# PyTorch's own result is the reference
+echo "== PyTorch =="
+python3 -m common.infer.pytorch_infer --pth "$pth" --prep prep --output result/pytorch
+python3 postprocess_nested_unet.py result/pytorch "$data/masks/0" --prep prep --accuracy result/pytorch_accuracy.json >/dev/null
+
 for batch in 1 16; do
     echo "== inference, batch $batch =="
     if [[ -n ${AIS_INFER[0]} ]]; then
@@ -70,10 +78,8 @@ for batch in 1 16; do
     fi
     echo "== accuracy, batch $batch =="
     python3 postprocess_nested_unet.py result/latest "$data/masks/0" --prep prep --accuracy "result/accuracy_bs$batch.json"
+    python3 -m common.judge.agreement result/latest result/pytorch --output "result/agreement_bs$batch.json" || status=1
 done
-# the published figure is of a checkpoint that was not published: PyTorch's own result is the reference
-python3 -m common.infer.pytorch_infer --pth "$pth" --prep prep --output result/pytorch
-python3 postprocess_nested_unet.py result/pytorch "$data/masks/0" --prep prep --accuracy result/pytorch_accuracy.json >/dev/null
 
 echo "== performance =="
 [[ -n $loop ]] || loop=$([[ $MODEL_SUFFIX == om ]] && echo 100 || echo 10)
@@ -91,7 +97,6 @@ for batch in 1 4 8 16 32; do
 done
 python3 -m common.judge.sweep "${measured[@]}"
 
-status=0
 for batch in 1 16; do
     echo "batch $batch:"
     python3 -m common.judge.verdicts judge --accuracy "result/accuracy_bs$batch.json" --pytorch result/pytorch_accuracy.json --pth "$pth" || status=1

@@ -33,7 +33,8 @@ def used() -> List[str]:
     """The project's files that this process has used until now: whole paths without links, sorted."""
     sources = {os.path.realpath(module.__file__) for module in list(sys.modules.values())
                if getattr(module, "__file__", None)}
-    return sorted(_noted | {path for path in sources if _is_own(os.path.dirname(path))})
+    # torch gives modules that it makes itself a bare name as their file, as if it lay here
+    return sorted(_noted | {path for path in sources if _is_own(os.path.dirname(path)) and os.path.isfile(path)})
 
 
 def digest() -> str:

@@ -2,8 +2,9 @@
 
 Environment: `DEVICE` picks ONNX Runtime's execution provider (cpu, cuda, tensorrt, cann; default cpu) or OpenVINO on
 the CPU (openvino), there in `PRECISION` f32 or bf16 (default f32); `THREADS` the threads within one operator on the CPU
-(default: the cores that this process may use). `python3 -m common.engines.sessions NAME` tells whether this machine has an
-engine: a device, or openvino-f32, openvino-bf16.
+(default: the cores that this process may use). On cpu,
+`PRECISION` f16 rehearses half precision (`common.engines.half`): `OVERFLOW` saturate or inf, `SUMS` f32 or f16. `python3 -m common.engines.sessions NAME` tells whether this machine has an
+engine: a device, or cpu-f16, openvino-f32, openvino-bf16.
 """
 from __future__ import annotations
 
@@ -25,13 +26,16 @@ PROVIDERS = {  # device: (execution provider, the package that brings it, the na
     "cann": ("CANNExecutionProvider", "onnxruntime-cann", "cann"),
 }
 DEVICES = (*PROVIDERS, "openvino")
-PRECISIONS = ("f32", "bf16")
-"""Of OpenVINO; the others compute in what the model's file says."""
-ENGINES = (*PROVIDERS, *(f"openvino-{precision}" for precision in PRECISIONS))
+PRECISIONS = {"openvino": ("f32", "bf16"), "cpu": ("f16",)}
+"""By device; without one, OpenVINO takes its first, the others compute in what the model's file says."""
+ENGINES = (*PROVIDERS, *(f"{device}-{precision}" for device in PRECISIONS for precision in PRECISIONS[device]))
+REHEARSED = "half precision rehearsed"
+"""Stands in the provider of a rehearsal, so that no figure of one goes without saying so."""
 STAND_INS = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 """The backends that stand in for the Ascend tools, by the name in a provenance. None takes an NPU's figures."""
 ENVIRONMENT = ("DEVICE=cpu|cuda|tensorrt|cann picks the ONNX Runtime execution provider (cpu), DEVICE=openvino takes "
-               "OpenVINO on the CPU, in PRECISION=f32|bf16 (f32); THREADS=N the threads on the CPU (all cores).")
+               "OpenVINO on the CPU, in PRECISION=f32|bf16 (f32); with cpu, PRECISION=f16 rehearses "
+               "half precision, OVERFLOW=saturate|inf (saturate), SUMS=f32|f16 (f32); THREADS=N the threads on the CPU (all cores).")
 
 
 class Tensor(NamedTuple):
@@ -62,17 +66,20 @@ def device_name(device: Optional[str] = None) -> str:
 
 
 def precision_name(device: str, precision: Optional[str] = None) -> str:
-    """`precision`, else `PRECISION` of the environment, else f32; empty for a device that leaves no choice.
+    """`precision`, else `PRECISION` of the environment, else OpenVINO's f32; empty where the model's file says it.
 
-    Raises `UserError` for one that is not known, and for any that is given for a device other than openvino.
+    Raises `UserError` for one that is not known, and for one that the device has not.
     """
     precision = precision or os.environ.get("PRECISION", "").strip()
-    if precision and precision not in PRECISIONS:
-        raise UserError(f"PRECISION={precision}: expected one of {', '.join(PRECISIONS)}")
-    if precision and device != "openvino":
-        raise UserError(f"PRECISION={precision}: is for DEVICE=openvino; leave it out, DEVICE={device} computes in "
-                        "what the model's file says")
-    return precision or (PRECISIONS[0] if device == "openvino" else "")
+    known = list(dict.fromkeys(each for its in PRECISIONS.values() for each in its))
+    if precision and precision not in known:
+        raise UserError(f"PRECISION={precision}: expected one of {', '.join(known)}")
+    its = PRECISIONS.get(device, ())
+    if precision and precision not in its:
+        has = " and ".join(other for other in PRECISIONS if precision in PRECISIONS[other])
+        raise UserError(f"PRECISION={precision}: is for DEVICE={has}; leave it out, DEVICE={device} computes in "
+                        f"{' or '.join(its) if device == 'openvino' else 'what the model file says'}")
+    return precision or (its[0] if device == "openvino" else "")
 
 
 class Engine:
@@ -157,6 +164,8 @@ def missing(path: files.PathLike) -> Optional[str]:
 def label(by: Mapping[str, Any]) -> str:
     """A short name for who computed, from a provenance or an entry of a report: `ONNX Runtime`, `OpenVINO bf16`."""
     name = STAND_INS.get(by["backend"], by["backend"])
+    if REHEARSED in by["provider"]:
+        return f"{name} f16 rehearsed{by['provider'].partition(REHEARSED)[2]}"
     return f"{name} {by['provider'].split(', ')[-1]}" if by["backend"] == "openvino" else name
 
 

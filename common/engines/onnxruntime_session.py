@@ -17,6 +17,7 @@ class Session(Engine):
     """An ONNX file in ONNX Runtime, on the CPU or another execution provider. device: one of `PROVIDERS`.
 
     spin: whether threads that wait for work keep their core; False where pre- and postprocessing share the cores.
+    precision: f16 rehearses half precision, `common.engines.half`; empty computes in what the file says.
     adjust: changes the `onnxruntime.SessionOptions` before the model is loaded, to measure what they do.
     Raises `UserError` when the file is missing, an `.om`, truncated or not ONNX, and when the execution provider is
     not in this onnxruntime or cannot be started.
@@ -25,11 +26,18 @@ class Session(Engine):
     backend = "onnxruntime"
 
     def __init__(self, path: files.PathLike, device: Optional[str] = None, threads: Optional[int] = None,
-                 index: int = 0, spin: bool = True, adjust: Optional[Callable[[Any], None]] = None):
+                 index: int = 0, spin: bool = True, adjust: Optional[Callable[[Any], None]] = None,
+                 precision: str = ""):
         super().__init__(path, device_name(device), threads, index)
         onnxruntime = load(self.device)
         self.provider, _, self._memory = PROVIDERS[self.device]
         self.version = onnxruntime.__version__
+        self._rewritten: Optional[bytes] = None
+        if precision:
+            from common.engines import half
+            how = half.mode()
+            self.provider += f", {how}"
+            self._rewritten = half.session_bytes(self.path, how)
         self._session = self._open(onnxruntime, spin, adjust)
         self.inputs = [_tensor(node, path) for node in self._session.get_inputs()]
         self.outputs = [_tensor(node, path) for node in self._session.get_outputs()]
@@ -48,17 +56,20 @@ class Session(Engine):
         if adjust:
             adjust(options)
         settings = {} if self.device == "cpu" else {"device_id": str(self.index)}
-        providers: List[Any] = [(self.provider, settings)]
+        own = PROVIDERS[self.device][0]
+        providers: List[Any] = [(own, settings)]
         if self.device == "tensorrt":
             providers.append((PROVIDERS["cuda"][0], settings))
         try:
-            session = onnxruntime.InferenceSession(str(self.path), options, providers=providers, enable_fallback=0)
+            session = onnxruntime.InferenceSession(self._rewritten or str(self.path), options, providers=providers,
+                                                   enable_fallback=0)
+            self._rewritten = None
         except Exception as error:  # onnxruntime has a class of its own for each of its status codes
             if self.device != "cpu" and "PROTOBUF" not in str(error).upper():
                 raise UserError(f"{self.path}: {self.provider} cannot run it: {error}") from error
             raise UserError(f"{self.path}: is truncated or not an ONNX model that onnxruntime {self.version} can "
                             f"read; export it again ({error})") from error
-        if session.get_providers()[0] != self.provider:
+        if session.get_providers()[0] != own:
             raise UserError(f"DEVICE={self.device}: {self.provider} did not start, onnxruntime fell back to "
                             f"{session.get_providers()[0]}; check the driver and the libraries it needs")
         return session

@@ -1,6 +1,6 @@
 """The engine that DEVICE and PRECISION name: `python3 -m common.engines.sessions NAME` tells whether it is here.
 
-NAME is a device, or openvino-f32, openvino-bf16.
+NAME is a device, or cpu-f16, openvino-f32, openvino-bf16.
 """
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def open_session(path: files.PathLike, device: Optional[str] = None, threads: Op
     if device == "openvino":
         openvino_session = _openvino()
         return openvino_session.Session(path, precision, threads, index)
-    return onnxruntime_session.Session(path, device, threads, index, spin)
+    return onnxruntime_session.Session(path, device, threads, index, spin, precision=precision)
 
 
 def _openvino() -> Any:
@@ -42,7 +42,7 @@ def check(name: str) -> None:
     device, precision = split(name)
     if device == "openvino":
         openvino_session = _openvino()
-        openvino_session.load(precision or PRECISIONS[0])
+        openvino_session.load(precision or PRECISIONS[device][0])
     else:
         onnxruntime_session.load(device)
 

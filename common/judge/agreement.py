@@ -1,7 +1,8 @@
 """How well two backends agree on the same samples: `python3 -m common.judge.agreement FOUND EXPECTED --output JSON`.
 
 FOUND and EXPECTED are folders of result `.bin` files of the same names (float32). Thresholds are msit's:
-cosine at least 0.99, relative Euclidean distance at most 0.05.
+cosine at least 0.99, relative Euclidean distance at most 0.05. They leave room for half precision and not for another
+operator: docs/PRECISION.md has what networks reach in half precision, and what a wrongly rounding Resize does.
 """
 from __future__ import annotations
 

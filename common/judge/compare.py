@@ -46,8 +46,8 @@ def compare(model: facts.Facts, build: files.PathLike, run: str, engines: Sequen
         if name == "ONNX" or name in engines:
             record = records.read(folder / run)
             origin, speed = record["provenance"], record["samples_per_s"]
-            heading = "ONNX" if origin["provider"] == "CPUExecutionProvider" else f"ONNX, {origin['device']}"
-            if origin["backend"] == "openvino":
+            heading = "ONNX" if origin["provider"].startswith("CPUExecutionProvider") else f"ONNX, {origin['device']}"
+            if origin["backend"] == "openvino" or engine.REHEARSED in origin["provider"]:
                 heading = engine.label(origin)
             by = engine.origin(origin)
         columns.append({"backend": heading, "by": by, "agreement": reports.agreement(folder / "agreement.json"),

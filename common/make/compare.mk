@@ -4,8 +4,8 @@
 #   BATCHES      batch sizes of `make sweep`, those that SWEEP_MODEL takes: the .onnx file in build/ that it times;
 #                SWEEP_NEED: the file that stands for it, where that is another
 #   READS        what infer's line reads in build/, for other engines to read it too
-ALL_ENGINES := cpu cuda tensorrt cann openvino-f32 openvino-bf16
-OWN_ENGINE  := $(DEVICE)$(if $(filter openvino,$(DEVICE)),-$(or $(PRECISION),f32))
+ALL_ENGINES := cpu cpu-f16 cuda tensorrt cann openvino-f32 openvino-bf16
+OWN_ENGINE  := $(DEVICE)$(addprefix -,$(or $(PRECISION),$(if $(filter openvino,$(DEVICE)),f32)))
 unknown     := $(filter-out $(ALL_ENGINES) $(OWN_ENGINE),$(ENGINES) $(SWEEP_ENGINES))
 $(if $(unknown),$(error no engine named $(unknown); there are $(ALL_ENGINES)))
 by = DEVICE=$(firstword $(subst -, ,$(1))) PRECISION=$(word 2,$(subst -, ,$(1)))
@@ -52,7 +52,7 @@ compare-$(1)_CMD   = rm -rf compare/$(1) && mkdir -p compare/$(1) && \
     if [[ ! -s .args/engine-$(1) ]]; then $$(call another_engine,$(1)); fi && touch compare/$(1)/compared
 endef
 $(foreach engine,$(ENGINES),$(eval $(call compare_stage,$(engine)))$(eval $(call stage_rules,compare-$(engine))))
-ASKED += $(if $(filter compare,$(MAKECMDGOALS)),$(ENGINES:%=compare-%))
+ASKED += $(if $(filter compare rehearse,$(MAKECMDGOALS)),$(ENGINES:%=compare-%))
 
 # One table, same samples: PyTorch, ONNX, ONNX by other ENGINES=, and what other backends left, OM_RESULT= and
 # GPU_RESULT= their result folders.
@@ -64,7 +64,7 @@ compare:
 	@echo "error: make compare needs the result files that STREAM=1 does not leave; run it without" >&2; exit 1
 else
 compare: $(addprefix $(B)/,$(infer_OUT) $(pytorch_OUT) $(postprocess_OUT) $(agreement_OUT) $(pytorch_postprocess_OUT)) \
-         $(ENGINES:%=$(B)/compare/%/compared) ## one table: PyTorch, ONNX, ENGINES="openvino-f32 openvino-bf16", and the result folders OM_RESULT=, GPU_RESULT=
+         $(ENGINES:%=$(B)/compare/%/compared) ## one table: PyTorch, ONNX, ENGINES="cpu-f16 openvino-bf16", and the result folders OM_RESULT=, GPU_RESULT=
 	@cd $(B) && rm -rf compare/OM compare/GPU
 	@$(if $(OM_RESULT),cd $(B) && $(call another,OM),:)
 	@$(if $(GPU_RESULT),cd $(B) && $(call another,GPU),:)

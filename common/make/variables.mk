@@ -12,7 +12,8 @@ TEXTS   := DATASETS_PATH PTH OM_RESULT GPU_RESULT UPSTREAM_URL DEST DATA_NAME PY
            $(NAME),$(name)_DATASETS_PATH $(name)_PTH)
 NUMBERS := LIMIT BATCH SIZE PERF_SIZE ROUND LOOP SEED THREADS JOBS ACTORS COUNT
 LISTS_  := DEVICES BATCHES SWEEP_THREADS
-WORDS   := DEVICE PRECISION SOURCE STREAM INPUT REFLECT_PAD RES_SCALE PHOTOS SOC_VERSION SEEDED ENGINES SWEEP_ENGINES MODELS MODEL FULL V B
+WORDS   := DEVICE PRECISION OVERFLOW SUMS SOURCE STREAM INPUT REFLECT_PAD RES_SCALE PHOTOS SOC_VERSION SEEDED ENGINES \
+           SWEEP_ENGINES MODELS MODEL FULL V B
 
 # a value from the command line, or one of these from the environment, in place of what make would expand it to
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(or $(filter command%,$(firstword $(origin $(name)))),$(and $(filter \
@@ -41,7 +42,9 @@ $(foreach name,$(filter $(WORDS),$(GIVEN)),$(if $(strip $(call left,$($(name)),$
     refuse,$(name),letters$(comma) digits and _-./=)))
 one_of = $(if $(filter-out $(2),$($(1))),$(call refuse,$(1),one of $(2)))
 $(call one_of,DEVICE,cpu cuda tensorrt cann openvino)
-$(call one_of,PRECISION,f32 bf16)
+$(call one_of,PRECISION,f16 f32 bf16)
+$(call one_of,OVERFLOW,saturate inf)
+$(call one_of,SUMS,f32 f16)
 $(call one_of,SOURCE,built-in upstream)
 $(call one_of,STREAM,0 1 ray)
 $(if $(filter build build_%,$(B)),$(if $(findstring /,$(B)),$(call refuse,B,build or build_NAME)),$(call refuse,B,build or build_NAME))
