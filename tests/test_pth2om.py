@@ -471,7 +471,9 @@ def test_make_om_without_atc_or_chip_is_one_error_before_any_work(machine):
     ({"precision_mode": "fp16"}, 255, "[--precision_mode]"), ({"output_type": "FLOAT"}, 255, "[--output_type]"),
     ({"auto_tune_mode": "RL;GA"}, 255, "[--auto_tune_mode]"), ({"fusion_switch_file": "no.cfg"}, 255, "No such file"),
     ({"fusion_switch_file": "bad.cfg"}, 255, "[SomePass:of]"),
-    ({"colour": "red"}, 1, "unknown command line flag 'colour'")])
+    ({"colour": "red"}, 255, "E19999: Inner Error! unknown command line flag 'colour'"),
+    ({"soc_version": "Ascend910"}, 255, "EE1001"), ({"log": "loud"}, 255, "E10010: Value [loud]"),
+    ({"buffer_optimize": "l1_and_l2_optimize"}, 255, "[--buffer_optimize]")])
 def test_the_stand_in_refuses_what_the_tool_refuses(change, code, part, tools, tmp_path):
     (tmp_path / "bad.cfg").write_text("SomePass:of\n")
     shutil.copy2(tools / "nested_unet.onnx", tmp_path)
