@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Export an EDSR checkpoint to ONNX, opset 11, for one input size. The variant is read off the checkpoint."""
+"""Export an EDSR checkpoint to ONNX, opset 11, for one input size or, with --size free, any. The variant is read off the checkpoint."""
 from __future__ import annotations
 
 import argparse
@@ -15,6 +15,15 @@ TOLERANCE = 1e-3
 """Largest difference from PyTorch in 0..255 units."""
 
 
+TRACED = 48
+"""Side of the picture that a network of free size is traced with."""
+
+
+def side(text: str) -> Optional[int]:
+    """An argparse type: a whole number of at least 1, or None for `free`."""
+    return None if text == "free" else positive(text)
+
+
 def scale_factor(text: str) -> float:
     """An argparse type: a number above 0 and at most 10."""
     with suppress(ValueError):
@@ -28,8 +37,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pth", required=True, help="checkpoint of EDSR-PyTorch (baseline or large, x2, x3, x4)")
     parser.add_argument("--onnx", required=True, help="ONNX file to write")
-    parser.add_argument("--size", required=True, type=positive, help="side S of the input [1,3,S,S], "
-                        "as get_max_size.py prints it (DIV2K x2: 1020; performance: 256)")
+    parser.add_argument("--size", required=True, type=side, help="side S of the input [1,3,S,S], as get_max_size.py prints "
+                        "it (DIV2K x2: 1020; performance: 256); free: any height and width, [1,3,H,W], without padding")
     parser.add_argument("--res_scale", type=scale_factor, help="weight of the residual branches, which stands in no tensor "
                         "(default: 0.1 for more than 64 features, else 1)")
     args = parser.parse_args(argv)
@@ -41,8 +50,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     published = model.weights if Path(args.pth).name == model.weights["file"] else {}
     state = checkpoint.load(args.pth, sha256=published.get("sha256"), size=published.get("bytes"))
     network = edsr.from_state(state, args.res_scale)
-    port = export.Port(model.inputs[0].name, (1, 3, args.size, args.size), high=255)
+    port = export.Port(model.inputs[0].name, (1, 3, args.size or TRACED, args.size or TRACED), high=255)
     worst = export.export(network, [port], [model.outputs[0].name], args.onnx, tolerance=TOLERANCE,
+                          free=None if args.size else {2: "H", 3: "W"},
                           metadata={"network": model.name, "scale": network.scale, "res_scale": network.res_scale,
                                     "rgb_range": format(network.rgb_range, "g"),
                                     "features": len(network.head[0].weight), "blocks": len(network.body) - 1,

@@ -40,22 +40,23 @@ class Port(NamedTuple):
     low: float = 0.0
     high: float = 1.0
 
-    def random(self, seed: int, batch: Optional[int] = None) -> np.ndarray:
-        """Uniform random values in low..high (integers: low..high-1), the first dimension replaced by `batch`."""
+    def random(self, seed: int, sizes: Optional[Mapping[int, int]] = None) -> np.ndarray:
+        """Uniform random values in low..high (integers: low..high-1); sizes: of some dimensions, others than the shape's."""
         generator = np.random.default_rng(seed)
-        shape = self.shape if batch is None else (batch, *self.shape[1:])
+        shape = tuple((sizes or {}).get(axis, size) for axis, size in enumerate(self.shape))
         if np.dtype(self.dtype).kind in "iu":
             return generator.integers(np.int64(self.low), np.int64(self.high), shape).astype(self.dtype)
         return generator.uniform(self.low, self.high, shape).astype(self.dtype)
 
 
 def export(network: torch.nn.Module, inputs: Sequence[Port], outputs: Sequence[str], path: files.PathLike, *,
-           dynamic_batch: bool = False, tolerance: float, metadata: Mapping[str, Any],
-           suspicion: str = "") -> Dict[str, float]:
+           dynamic_batch: bool = False, free: Optional[Mapping[int, str]] = None, tolerance: float,
+           metadata: Mapping[str, Any], suspicion: str = "") -> Dict[str, float]:
     """Write `path`, opset 11, after checking it; it appears only when every check has passed.
 
     Checked: the opset in the file, `onnx.checker`, input and output names and shapes, and the outputs against PyTorch's
-    on inputs other than those of the trace, for batch 1 and 2 where the batch is dynamic. tolerance: the largest
+    on inputs other than those of the trace, for batch 1 and 2 where the batch is dynamic. free: other dimensions that are free, with
+    their names; checked at the shape's size and at another, each different. tolerance: the largest
     absolute difference allowed, in units of the output. metadata: the variant of the network, kept in the file
     (`metadata_props`, as text) for all later stages (`common.data.variant`), with the number of parameters.
     suspicion: what else may be wrong where ONNX and PyTorch differ or the output makes no sense. With SOURCE=upstream
@@ -65,7 +66,11 @@ def export(network: torch.nn.Module, inputs: Sequence[Port], outputs: Sequence[s
     network = network.eval()
     metadata = {**{key: str(value) for key, value in metadata.items()},
                 "parameters": str(sum(parameter.numel() for parameter in network.parameters()))}
-    axes = {name: {0: "N"} for name in [port.name for port in inputs] + list(outputs)} if dynamic_batch else None
+    named = {0: "N"} if dynamic_batch else dict(free or {})
+    axes = {port.name: named for port in inputs} if named else None
+    if axes:  # of an output, a size that follows from a free one is named after it
+        axes.update({name: {axis: label if dynamic_batch else f"out_{label}" for axis, label in named.items()}
+                     for name in outputs})
     example = tuple(torch.from_numpy(port.random(seed=0)) for port in inputs)
     options = {"input_names": [port.name for port in inputs], "output_names": list(outputs), "dynamic_axes": axes}
     with files.atomic(path) as temporary:
@@ -75,11 +80,12 @@ def export(network: torch.nn.Module, inputs: Sequence[Port], outputs: Sequence[s
         else:
             trace.write(network, example, temporary, options)
         annotate(temporary, metadata)
-        shapes = [(None, *port.shape[1:]) if dynamic_batch else port.shape for port in inputs]
+        shapes = [tuple(None if axis in named else size for axis, size in enumerate(port.shape)) for port in inputs]
         check_file(temporary, dict(zip([port.name for port in inputs], shapes)), outputs)
         worst: Dict[str, float] = {}
-        for batch in ([1, 2] if dynamic_batch else [None]):
-            feeds = [port.random(seed=1, batch=batch) for port in inputs]
+        others = {0: 2} if dynamic_batch else {axis: inputs[0].shape[axis] + 5 + 2 * axis for axis in named}
+        for sizes in ([{0: 1} if dynamic_batch else {}, others] if named else [{}]):
+            feeds = [port.random(seed=1, sizes=sizes) for port in inputs]
             merge_worst(worst, compare(network, temporary, feeds, suspicion, path))
         if not worst["max_abs"] <= tolerance:  # NaN fails too
             raise UserError(f"{path}: ONNX and PyTorch differ by {worst['max_abs']:.3g}, allowed is {tolerance:g}"
