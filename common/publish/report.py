@@ -49,7 +49,7 @@ def make(model: facts.Facts, inputs: Mapping[str, str], accuracy: Optional[Mappi
     if accuracy is not None and inputs["checkpoint"] != "seeded":
         rows = accuracy["rows"]
         section = {**accuracy, **judge(model, accuracy, pytorch, checksum), "worst": rows[:WORST]}
-        del section["rows"]
+        section = {key: value for key, value in section.items() if key not in ("rows", "classes")}  # the page has them
     known = {run["provenance"]["model_sha256"] for run in runs}
     swept = [run for run in sweep if run["provenance"]["model_sha256"] in known]
     verdicts = {name: part["verdict"] if part else "none"

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 KEPT = 60
 """Tries on the page."""
-POLICY = "default-src 'none'; img-src 'self' file:; style-src 'unsafe-inline'"
 
 
 def parser(description: Optional[str], model: str, what: Optional[str] = "a picture, or a folder of them"
@@ -85,11 +84,9 @@ def build(model: str, tries: Sequence[Mapping[str, Any]]) -> str:
     """The page as text; its pictures lie beside it."""
     import dominate
     from dominate import tags
-    from dominate.util import raw
+
+    from common.publish import explore
     page = dominate.document(title=f"{model}: tries", lang="en")
-    page.head.add(tags.meta(charset="utf-8"), tags.meta(http_equiv="Content-Security-Policy", content=POLICY),
-                  tags.meta(name="viewport", content="width=device-width, initial-scale=1"),
-                  tags.style(raw(Path(__file__).with_name("page.css").read_text(encoding="utf-8"))))
     page.body.add(tags.h1(page.title), tags.p(f"{len(tries)} of one's own, the newest first.", cls="dim"))
     for entry in tries:
         made = tags.section(tags.h2(entry["name"]), tags.p(entry["said"]))
@@ -99,11 +96,15 @@ def build(model: str, tries: Sequence[Mapping[str, Any]]) -> str:
         panels = tags.div(cls="panels")
         for panel in entry["panels"]:
             ratio = panel["width"] / panel["height"]
-            panels.add(tags.figure(
+            figure = tags.figure(
                 tags.a(tags.img(src=panel["image"], alt=f"{entry['name']}: {panel['label']}", width=panel["width"],
                                 height=panel["height"]), href=panel["image"]),
                 tags.figcaption(f"{panel['label']}, {panel['width']} x {panel['height']}"),
-                style=f"flex:{ratio:.3f} 1 {ratio * 220:.0f}px;max-width:{max(panel['width'], 288)}px"))
+                style=f"flex:{ratio:.3f} 1 {ratio * 220:.0f}px;max-width:{max(panel['width'], 288)}px")
+            if panel in (entry["panels"][0], entry["panels"][-1]):
+                figure["data-compare"] = panel["label"]
+            panels.add(figure)
         page.body.add(made)
         made.add(panels)
+    explore.furnish(page, "'self' file:")
     return page.render(pretty=False) + "\n"
