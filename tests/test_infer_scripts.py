@@ -18,6 +18,7 @@ from common.convert import checkpoint
 from common.data import cityscapes
 from common.engines import interface
 from conftest import ROOT, environment, one_line_error
+from test_make import copy_project
 
 MODELS = ("EDSR", "CGAN", "IntraDA", "UNetPlusPlus", "Pix2pixHD")
 
@@ -204,3 +205,26 @@ def test_bad_pictures_are_one_line_and_leave_no_result(run, tmp_path, free):
     assert not list(tmp_path.glob("try/*.png"))
     one_line_error(tried(tmp_path / "a.png", tmp_path / "x/a.png"), "has the same stem as")
     assert run(ROOT / "CGAN/infer.py", "seven").returncode == 2
+
+
+@pytest.mark.full
+def test_make_try_takes_names_from_where_it_was_called_and_exports_once(tmp_path):
+    if not (ROOT / ".venv/installed").exists():
+        pytest.fail("run the tests by `make test`: this one needs the project's own .venv")
+    project = copy_project(tmp_path)
+    pictures.write_rgb(tmp_path / "one's own" / "a b.png", photo(9, 24, 32))
+    pictures.write_rgb(tmp_path / "one's own" / "c.png", photo(9, 24, 32))
+
+    def tried(**more):
+        line = ["make", "-C", str(project / "EDSR"), "try", "SEEDED=blocks=1 features=8",
+                *(f"{name}={value}" for name, value in more.items())]
+        return subprocess.run(line, cwd=tmp_path / "one's own", capture_output=True, text=True,
+                              env=environment(PWD=str(tmp_path / "one's own")))
+
+    first = tried(PICTURE="a b.png")
+    assert first.returncode == 0 and "a_b_edsr.png: 32 x 24 pixels made 64 x 48" in first.stdout, first.stderr
+    again = tried(PICTURE="c.png ./c.png")
+    assert again.returncode == 0 and "edsr_pth2onnx" not in again.stdout and "c_edsr.png" in again.stdout, again.stderr
+    without = tried()
+    assert without.returncode == 2 and "needs a picture: PICTURE=FILE" in without.stderr
+    assert not (project / "EDSR/build/demo").exists()
