@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 from common.base import errors, files
 from common.base.errors import UserError
 from common.engines import engine
-from common.publish import explore, report
+from common.publish import explore, history, report
 
 LIMIT = 8_000_000
 """Bytes that a page may have."""
@@ -353,6 +353,10 @@ def section(one: Mapping[str, Any], folder: Path, side: int) -> Any:
                     tags.span("Weights: ", cls="dim"), report.WEIGHTS.get(
                         inputs["checkpoint"], inputs["checkpoint"]), "."))
     made.add(cards(one))
+    first, *rest = history.told(one) or [""]
+    if first:
+        made.add(tags.h3(f"Changes {first}"), tags.ul(*[tags.li(
+            tags.strong(text) if "beyond" in text.split(":")[0] and ":" in text else text) for text in rest]))
     listed = folder / "gallery.json"
     if listed.is_file():
         made.add(pictures(files.read_json(listed), folder, one["accuracy"], side))

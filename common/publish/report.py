@@ -15,7 +15,7 @@ from common.base.errors import UserError
 from common.base.tables import short
 from common.engines import engine
 from common.judge.verdicts import accuracy_lines, judge
-from common.publish import provenance
+from common.publish import history, provenance
 
 SCHEMA = 1
 WORST = 5
@@ -145,6 +145,8 @@ def lines(report: Mapping[str, Any]) -> List[str]:
             group.append(f"{batch}{entry['value']:.6g}")
     result += [f"  reference {device}, {', '.join(group)} {unit} ({definition})"
                for (device, unit, definition), group in given.items()]
+    first, *rest = history.told(report) or [""]
+    result += [f"  {first}:", *(f"            {text}" for text in rest)] if first else []
     return result
 
 
@@ -242,6 +244,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         made = make(facts.load(args.model), files.read_json("inputs.json"), *read, runs,
                     om=om, sweep=sweep,
                     behind=provenance.gather(runs, args.stage), disk=provenance.disk(args.stage, "."))
+        made["since"] = history.since(made, Path(args.output).parent)
         files.write_json(args.output, made)
         return 0
     reports = [files.read_json(path) for path in args.reports]
