@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Export an EDSR checkpoint to ONNX, opset 11, for one input size or, with --size free, any. The variant is read off the checkpoint."""
+"""Export an EDSR checkpoint to ONNX, opset 11, for one input size or any (free). The variant is read off the checkpoint."""
 from __future__ import annotations
 
 import argparse

@@ -55,8 +55,8 @@ def export(network: torch.nn.Module, inputs: Sequence[Port], outputs: Sequence[s
     """Write `path`, opset 11, after checking it; it appears only when every check has passed.
 
     Checked: the opset in the file, `onnx.checker`, input and output names and shapes, and the outputs against PyTorch's
-    on inputs other than those of the trace, for batch 1 and 2 where the batch is dynamic. free: other dimensions that are free, with
-    their names; checked at the shape's size and at another, each different. tolerance: the largest
+    on inputs other than those of the trace, for batch 1 and 2 where the batch is dynamic. free: other dimensions
+    that are free, with their names; checked at the shape's size and at another, each different. tolerance: the largest
     absolute difference allowed, in units of the output. metadata: the variant of the network, kept in the file
     (`metadata_props`, as text) for all later stages (`common.data.variant`), with the number of parameters.
     suspicion: what else may be wrong where ONNX and PyTorch differ or the output makes no sense. With SOURCE=upstream

@@ -22,7 +22,8 @@ def line(report: Mapping[str, Any]) -> Dict[str, Any]:
     behind, accuracy = report["provenance"] or {}, report["accuracy"]
     checkpoint = behind.get("checkpoint")
     return {
-        "date": report["date"], "data": report["inputs"]["data"], "samples": (accuracy or report["agreement"] or {}).get("samples"),
+        "date": report["date"], "data": report["inputs"]["data"],
+        "samples": (accuracy or report["agreement"] or {}).get("samples"),
         "accuracy": accuracy and {key: accuracy[key] for key in ("metric", "unit", "value")},
         "cosine": report["agreement"] and report["agreement"]["cosine"],
         "speed": {f"{run['model']}, batch {run['batch']}, {run['provider']}, {run['device']}, {run['threads']} threads"
