@@ -184,7 +184,10 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
         files.write_json(Path(args.out) / "result.json", result)
         if args.accuracy:
             verdicts.write_accuracy(args.accuracy, model, result["mIoU_percent"],
-                                  {stem: mean_iou(histogram) for stem, histogram in histograms.items()})
+                                    {stem: mean_iou(histogram) for stem, histogram in histograms.items()}, classes=[
+                                        {"name": entry["name"], "value": entry["IoU_percent"],
+                                         "colour": "#%02x%02x%02x" % cityscapes.CLASSES[entry["train_id"]].colour}
+                                        for entry in result["classes"]])
         print("\n".join(table(result["classes"])))
         print(f"mIoU over {len(rows)} images: {result['mIoU_percent']:.3f} % "
               f"(pixels of the right class: {result['pixel_accuracy_percent']:.3f} %)")

@@ -102,7 +102,7 @@ def test_another_opset_and_other_names_are_refused(tmp_path):
 
 
 def test_random_integer_inputs_keep_their_dtype_and_range():
-    values = export.Port("labels", (1, 1, 50, 50), "uint8", 0, 35).random(seed=3, batch=2)
+    values = export.Port("labels", (1, 1, 50, 50), "uint8", 0, 35).random(seed=3, sizes={0: 2})
     assert values.shape == (2, 1, 50, 50) and values.dtype == np.uint8 and values.min() == 0 and values.max() == 34
 
 

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
+import json
 import re
 from html.parser import HTMLParser
 
@@ -12,7 +14,7 @@ from PIL import Image
 
 from common.base import files
 from common.base.errors import UserError
-from common.publish import gallery, page
+from common.publish import explore, gallery, page
 from conftest import one_line_error
 from test_report import MODELS, behind, full, run_record
 
@@ -70,18 +72,22 @@ def reports(tmp_path):
     return found
 
 
-def test_the_page_is_one_file_without_script_or_network(reports, tmp_path, run):
+def test_the_page_is_one_file_without_network_and_no_script_but_its_own(reports, tmp_path, run):
     result = run("-m", "common.publish.page", *reports, "--output", tmp_path / "report.html")
     assert result.returncode == 0, result.stderr
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     seen = Checked(text)
-    assert not {tag for tag, _ in seen.tags} & {"script", "link", "iframe", "object", "embed", "video", "base", "form"}
+    assert not {tag for tag, _ in seen.tags} & {"link", "iframe", "object", "embed", "video", "base", "form"}
     for tag, attributes in seen.tags:
         assert not [name for name in attributes if name.startswith("on")], attributes
         for name in ("src", "href", "data", "action", "srcset", "poster", "xlink:href"):
             assert attributes.get(name, "data:").startswith(("data:image/", "data:", "#")), attributes
     assert "url(" not in text and "@import" not in text and "http://" not in text and "https://" not in text
-    assert ("meta", {"http-equiv": "Content-Security-Policy", "content": page.POLICY}) in seen.tags
+    (policy,) = [attributes["content"] for tag, attributes in seen.tags if "http-equiv" in attributes]
+    (script,) = re.findall("<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy == ("default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+                      f"script-src 'sha256-{digest}'")
     assert len(text.encode()) < page.LIMIT
 
 
@@ -135,7 +141,7 @@ def test_seeded_weights_show_pictures_without_values(tmp_path):
 def test_text_from_outside_is_escaped(tmp_path):
     one = full(inputs={"data": "/data/<script>alert(1)</script>&", "checkpoint": "/y.pth"})
     text = page.build([(one, tmp_path)], 200)
-    assert "<script" not in text and "&lt;script&gt;" in text
+    assert text.count("<script") == 1 and "&lt;script&gt;" in text
 
 
 # the chart
@@ -213,6 +219,29 @@ def test_bad_input_is_one_line_and_no_page(reports, tmp_path, run):
     (reports[0].parent / "gallery/0_0.png").write_bytes(b"no picture")
     one_line_error(run("-m", "common.publish.page", reports[0], "--output", out), "0_0.png: cannot be decoded")
     assert not out.exists()
+
+
+# every sample
+
+def test_every_sample_class_and_raw_figure_is_on_the_page(tmp_path):
+    rows = [{"sample": f's"{number}', "value": 20 + number / 3} for number in range(40)]
+    files.write_json(tmp_path / "accuracy.json", {"rows": rows, "classes": [
+        {"name": "road", "value": 81.25, "colour": "#804080"}, {"name": "train", "value": None, "colour": "#005064"}]})
+    text = page.build([(full(), tmp_path)], 200)
+    seen = Checked(text)
+    assert "All 40 samples, worst first" in seen.text and 's"39' in seen.text and "81.25 %" in seen.text
+    assert "train not there" in seen.text and "width:81.2%" in text
+    found = {attributes["download"]: base64.b64decode(attributes["href"].partition(",")[2]).decode()
+             for tag, attributes in seen.tags if "download" in attributes}
+    assert found["EDSR.csv"].splitlines()[:2] == ["sample,value", '"s""0",20.0']
+    assert json.loads(found["EDSR.json"])["rows"] == rows
+    assert "All 40" not in page.build([(full(accuracy=None, pytorch=None), tmp_path)], 200)
+
+
+def test_bins_hold_every_value_once_and_the_largest_in_the_last():
+    steps = explore.bins([0, 0.1, 5, 9.99, 10], 5)
+    assert [many for _, _, many in steps] == [2, 0, 1, 0, 2] and steps[-1][:2] == (8, 10)
+    assert explore.bins([3.0, 3.0]) == [(3.0, 3.0, 2)]
 
 
 # the gallery

@@ -11,15 +11,18 @@ from common.judge.reports import verdict
 
 
 def write_accuracy(path: files.PathLike, model: facts.Facts, value: float, rows: Mapping[str, float],
-                   baseline: Optional[Mapping[str, Any]] = None) -> None:
+                   baseline: Optional[Mapping[str, Any]] = None,
+                   classes: Optional[List[Dict[str, Any]]] = None) -> None:
     """Write a postprocess's figures for the report: the metric's mean and every sample's value, worst first.
 
-    rows: value by sample, larger is better. baseline: `{"name", "value"}` of a plain method on the same samples.
+    rows: value by sample, larger is better. baseline: `{"name", "value"}` of a plain method on the same samples. classes: of a
+    segmentation, `{"name", "value", "colour"}` each, value in per cent, None where neither truth nor result has it.
     """
     worst = sorted(rows.items(), key=lambda row: row[1])
     files.write_json(path, {"metric": model.metric.name, "unit": model.metric.unit,
                             "definition": model.metric.definition, "value": value, "samples": len(rows),
-                            "baseline": baseline, "rows": [{"sample": name, "value": each} for name, each in worst]})
+                            "baseline": baseline, "rows": [{"sample": name, "value": each} for name, each in worst],
+                            **({"classes": classes} if classes else {})})
 
 
 def published_counts(model: facts.Facts, accuracy: Mapping[str, Any], checkpoint_sha256: str) -> bool:

@@ -82,8 +82,9 @@ endif
 # preprocessing is checked before inference
 $(B)/$(infer_OUT) $(B)/stream.json: | $(if $(filter fingerprint,$(MADE_FIRST)),$(B)/fingerprint.ok)
 include $(MK)/om.mk
+include $(MK)/try.mk
 # what only the data tell: make makes this file first, and then begins anew
-ifneq ($(and $(FOUND),$(GOALS),$(if $(FRESH)$(NO_OM),,yes)),)
+ifneq ($(and $(FOUND),$(filter-out try,$(GOALS)),$(if $(FRESH)$(NO_OM),,yes)),)
 include $(B)/$($(FOUND)_OUT)
 endif
 
@@ -158,5 +159,5 @@ clean: ## remove build/
 help: ## this list
 	@echo "$(NAME): make [target] [DATASETS_PATH=folder] [PTH=checkpoint|seeded] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann|openvino] [PRECISION=f16|f32|bf16] [DEVICES=0,1,..] [STREAM=1|ray]"
 	@echo "stages: $(STAGES)"
-	@$(call q,$(NOW)) -m common.make help Makefile model.mk om.mk compare.mk dist.mk setup.mk
+	@$(call q,$(NOW)) -m common.make help Makefile model.mk om.mk try.mk compare.mk dist.mk setup.mk
 endif

@@ -17,7 +17,7 @@
 #                   imports are found, and need not be named
 #   FOUND           a stage whose file make reads, since it sets variables that only the data tell
 #   WEIGHTS_STAGES  the stages that read checkpoint.pth
-# and, said where they are used: om.mk, compare.mk, stream.mk.
+# and, said where they are used: om.mk, try.mk, compare.mk, stream.mk.
 
 # The tools' stand-ins; the same command lines drive the real ones. With DEVICES, infer's runs on all of them;
 # benchmark's result folder and record are then the merged ones.

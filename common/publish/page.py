@@ -1,7 +1,7 @@
 """The report as one HTML page that needs nothing else: `python3 -m common.publish.page REPORT... --output HTML`.
 
 Beside each report may lie `gallery.json`, the model's pictures (`common.publish.gallery`). The page holds them as data URIs and
-its charts as SVG; it has no script and fetches nothing. What the reference measured is drawn hollow and dashed, what
+its charts as SVG, and fetches nothing; its one script (`common.publish.explore`) is not needed to read it. What the reference measured is drawn hollow and dashed, what
 was measured here is drawn full.
 """
 from __future__ import annotations
@@ -13,20 +13,18 @@ import math
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from common.base import errors, files, uses
+from common.base import errors, files
 from common.base.errors import UserError
 from common.base.pictures import opened
 from common.engines import engine
 from common.judge import reports
 from common.judge.reports import overall
-from common.publish import report
+from common.publish import explore, history, report
 
 LIMIT = 8_000_000
 """Bytes that a page may have."""
 SIDES = (480, 360, 280, 200, 140, 96)
 """Longest side of a picture in pixels; the first with which the page keeps the limit is taken."""
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-"""Content-Security-Policy: a browser refuses what is not in the page itself."""
 NOTICE = ("Figures taken by ONNX Runtime or OpenVINO are of this machine's processor: none is an NPU figure. "
           "Reference figures were taken by others on the chips named, and each has a definition of its own.")
 
@@ -179,8 +177,11 @@ def pictures(shown: Mapping[str, Any], folder: Path, metric: Optional[Mapping[st
             ratio = panel["width"] / panel["height"]
             image = tags.img(src=thumbnail(folder / panel["image"], side), alt=f"{row['sample']}: {panel['label']}",
                              width=panel["width"], height=panel["height"])
-            panels.add(tags.figure(image, tags.figcaption(valued(panel["label"], panel["value"])),
-                                   style=f"flex:{ratio:.3f} 1 {ratio * 130:.0f}px;max-width:{panel['width']}px"))
+            figure = tags.figure(image, tags.figcaption(valued(panel["label"], panel["value"])),
+                                 style=f"flex:{ratio:.3f} 1 {ratio * 130:.0f}px;max-width:{panel['width']}px")
+            if panel.get("cover"):  # what went in and what came out: a slider goes from one to the other
+                figure["data-compare"] = panel["label"]
+            panels.add(figure)
         made.add(panels)
     return made
 
@@ -330,6 +331,19 @@ def behind(one: Mapping[str, Any]) -> Any:
     return tags.details(tags.summary("Where these figures come from: commands, checksums, versions"), made)
 
 
+def spread(one: Mapping[str, Any], folder: Path) -> List[Any]:
+    """Every sample's figure and every class's, from the accuracy.json beside the report."""
+    from dominate import tags
+    if not one["accuracy"] or not (folder / "accuracy.json").is_file():
+        return []
+    found = files.read_json(folder / "accuracy.json")
+    made = [tags.h3("Every sample"), explore.histogram(one["accuracy"], [row["value"] for row in found["rows"]], number),
+            explore.samples(one["accuracy"], found["rows"], number)]
+    if found.get("classes"):
+        made += [tags.h3("Every class"), explore.classes(found["classes"], number)]
+    return [*made, explore.downloads(one["model"], one, found["rows"])]
+
+
 def section(one: Mapping[str, Any], folder: Path, side: int) -> Any:
     """One model's part of the page. folder: where its gallery's pictures are."""
     from dominate import tags
@@ -339,9 +353,14 @@ def section(one: Mapping[str, Any], folder: Path, side: int) -> Any:
                     tags.span("Weights: ", cls="dim"), report.WEIGHTS.get(
                         inputs["checkpoint"], inputs["checkpoint"]), "."))
     made.add(cards(one))
+    first, *rest = history.told(one) or [""]
+    if first:
+        made.add(tags.h3(f"Changes {first}"), tags.ul(*[tags.li(
+            tags.strong(text) if "beyond" in text.split(":")[0] and ":" in text else text) for text in rest]))
     listed = folder / "gallery.json"
     if listed.is_file():
         made.add(pictures(files.read_json(listed, "gallery"), folder, one["accuracy"], side))
+    made.add(*spread(one, folder))
     rows = bars(one)
     if rows:
         if report.smaller(one):
@@ -373,28 +392,17 @@ def summary(reports: Sequence[Mapping[str, Any]]) -> Any:
     return table((*report.HEAD, "data / weights"), rows, (6,))
 
 
-def own_text(name: str) -> str:
-    """The text of a file beside this one, which the page depends on."""
-    path = Path(__file__).with_name(name)
-    uses.note(path)
-    return path.read_text(encoding="utf-8")
-
-
 def build(reports: Sequence[Tuple[Mapping[str, Any], Path]], side: int) -> str:
     """The whole page as text. reports: each with the folder it lies in; side: of the pictures, pixels."""
     try:
         import dominate
         from dominate import tags
-        from dominate.util import raw
     except ImportError as error:
         raise UserError(f"the page needs dominate, which cannot be imported ({error}): pip install dominate") from error
     ones = [one for one, _ in reports]
     verdict = overall(one["verdict"] for one in ones)
     title = "From PyTorch to Ascend NPUs: report" if len(ones) > 1 else f"{ones[0]['title']}: report"
     page = dominate.document(title=title, lang="en")
-    page.head.add(tags.meta(charset="utf-8"), tags.meta(http_equiv="Content-Security-Policy", content=POLICY),
-                  tags.meta(name="viewport", content="width=device-width, initial-scale=1"),
-                  tags.style(raw(own_text("page.css"))))
     page.body.add(tags.h1(title, " ", badge(verdict)), tags.p(f"Of {max(one['date'] for one in ones)[:16]}".replace(
         "T", " ") + " UTC. ", NOTICE, cls="dim"), summary(ones), tags.p(
         "accuracy / samples; compute: median of one batch on the device / its size", cls="small dim"))
@@ -402,6 +410,7 @@ def build(reports: Sequence[Tuple[Mapping[str, Any], Path]], side: int) -> str:
         page.body.add(cover(reports, side))
     for one, folder in reports:
         page.body.add(section(one, folder, side))
+    explore.furnish(page)
     return page.render(pretty=False) + "\n"
 
 

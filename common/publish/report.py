@@ -18,7 +18,7 @@ from common.infer import records
 from common.judge import reports
 from common.judge.reports import SCHEMA, WORST, overall
 from common.judge.verdicts import accuracy_lines, judge
-from common.publish import provenance
+from common.publish import history, provenance
 
 SAME_SIZE = 0.05
 """By how much the number of parameters may differ from the reference network's for speeds to be compared."""
@@ -50,7 +50,7 @@ def make(model: facts.Facts, inputs: Mapping[str, str], accuracy: Optional[Mappi
     if accuracy is not None and inputs["checkpoint"] != "seeded":
         rows = accuracy["rows"]
         section = {**accuracy, **judge(model, accuracy, pytorch, checksum), "worst": rows[:WORST]}
-        del section["rows"]
+        section = {key: value for key, value in section.items() if key not in ("rows", "classes")}  # the page has them
     known = {run["provenance"]["model_sha256"] for run in runs}
     swept = [run for run in sweep if run["provenance"]["model_sha256"] in known]
     verdicts = {name: part["verdict"] if part else "none"
@@ -140,6 +140,8 @@ def lines(report: Mapping[str, Any]) -> List[str]:
             group.append(f"{batch}{entry['value']:.6g}")
     result += [f"  reference {device}, {', '.join(group)} {unit} ({definition})"
                for (device, unit, definition), group in given.items()]
+    first, *rest = history.told(report) or [""]
+    result += [f"  {first}:", *(f"            {text}" for text in rest)] if first else []
     return result
 
 
@@ -241,6 +243,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         made = make(model, files.read_json("inputs.json", "inputs"), accuracy, pytorch, agreement, runs,
                     om=om, sweep=sweep,
                     behind=provenance.gather(runs, args.stage), disk=provenance.disk(args.stage, "."))
+        made["since"] = history.since(made, Path(args.output).parent)
         files.write_json(args.output, made)
         return 0
     found = [reports.report(path) for path in args.reports]

@@ -1,0 +1,100 @@
+"""The history of runs: what is kept, what counts as a change, and where it is told."""
+from __future__ import annotations
+
+import copy
+import json
+
+import jsonschema
+import pytest
+
+from common.publish import history, page, report
+from conftest import ROOT
+from test_report import behind, full, run_record
+
+
+@pytest.fixture
+def first(tmp_path):
+    """A run that is in the history already."""
+    one = full()
+    one["date"] = "2026-01-01T10:00:00+00:00"
+    assert history.since(one, tmp_path) is None
+    return one
+
+
+def later(first, **speed):
+    second = copy.deepcopy(first)
+    second["date"] = "2026-01-02T10:00:00+00:00"
+    for run in second["performance"]:
+        run["compute_ms"].update(speed)
+    return second
+
+
+def kept(folder):
+    return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+
+
+def test_a_run_is_a_line_and_the_same_run_told_again_is_none(first, tmp_path):
+    assert history.since(later(first), tmp_path) is None and len(kept(tmp_path)) == 1
+    slow = later(first, median=10 * first["performance"][0]["compute_ms"]["p99"])
+    assert history.since(slow, tmp_path)["date"] == first["date"] and len(kept(tmp_path)) == 2
+    assert history.since(slow, tmp_path)["changes"][0].startswith("slower beyond noise: ") and len(kept(tmp_path)) == 2
+
+
+def test_a_fall_beyond_noise_comes_first_and_is_named(first, tmp_path):
+    now = later(first, median=10 * first["performance"][0]["compute_ms"]["p99"])
+    now["accuracy"]["value"] -= 0.1
+    now["provenance"]["versions"]["numpy"] = "9.9"
+    found = history.since(now, tmp_path)["changes"]
+    assert found[0] == "falls beyond rounding: PSNR 34.6 to 34.5 dB"
+    assert found[1].startswith("slower beyond noise: ") and found[-1].startswith("numpy ") and "to 9.9" in found[-1]
+
+
+def test_what_noise_makes_is_no_change(first, tmp_path):
+    old = first["performance"][0]["compute_ms"]
+    now = later(first, median=(old["median"] + old["p99"]) / 2)
+    now["accuracy"]["value"] *= 1 - 1e-5
+    assert history.since(now, tmp_path) == {"date": first["date"], "changes": []}
+    now["since"] = {"date": first["date"], "changes": []}
+    assert history.told(now)[1:] == ["nothing changed beyond noise"]
+
+
+def test_a_faster_run_and_another_checkpoint_are_told_as_such(first, tmp_path):
+    now = later(first, median=first["performance"][0]["compute_ms"]["min"] / 2, min=0.1)
+    now["provenance"]["checkpoint"]["sha256"] = "9" * 64
+    found = history.since(now, tmp_path)["changes"]
+    assert found[0].startswith("faster: ") and found[-1].startswith("another checkpoint: SHA-256 ")
+    assert found[-1].endswith("to 999999999999")
+
+
+def test_only_a_run_on_the_same_data_counts(first, tmp_path):
+    elsewhere = later(first)
+    elsewhere["inputs"]["data"] = "/other"
+    assert history.since(elsewhere, tmp_path) is None
+    third = later(first)
+    third["accuracy"]["value"] += 1
+    assert history.since(third, tmp_path)["date"] == first["date"]
+
+
+def test_a_line_that_was_cut_off_is_passed_over(first, tmp_path):
+    with open(tmp_path / "history.jsonl", "a") as file:
+        file.write('{"date": "2026-')
+    now = later(first)
+    now["accuracy"]["value"] += 1
+    assert history.since(now, tmp_path)["changes"] == ["rises: PSNR 34.6 to 35.6 dB"] and len(kept(tmp_path)) == 2
+
+
+def test_terminal_and_page_tell_it_and_it_fits_the_schema(first, tmp_path):
+    now = later(first)
+    now["accuracy"]["value"] -= 1
+    now["since"] = history.since(now, tmp_path)
+    jsonschema.Draft202012Validator(json.loads((ROOT / "common/publish/report.schema.json").read_text())).validate(now)
+    told = "falls beyond rounding: PSNR 34.6 to 33.6 dB"
+    text = "\n".join(report.lines(now))
+    assert "since the run of 2026-01-01 10:00 UTC on the same data:" in text and told in text
+    assert f"<strong>{told}</strong>" in page.build([(now, tmp_path)], 100)
+    assert "Changes since" not in page.build([(first, tmp_path)], 100)
+
+
+def test_seeded_weights_have_a_history_of_speed(tmp_path):
+    one = full(inputs={"data": "demo", "checkpoint": "seeded"}, accuracy=None, pytorch=None, behind=behind(), runs=[run_record()])
+    assert history.since(one, tmp_path) is None and kept(tmp_path)[0]["accuracy"] is None
