@@ -85,7 +85,11 @@ include $(MK)/om.mk
 include $(MK)/try.mk
 # what only the data tell: make makes this file first, and then begins anew
 ifneq ($(and $(FOUND),$(filter-out try,$(GOALS)),$(if $(FRESH)$(NO_OM),,yes)),)
+ifneq ($(DRY),)
+$(eval $(file <$(B)/$($(FOUND)_OUT)))
+else
 include $(B)/$($(FOUND)_OUT)
+endif
 endif
 
 include $(MK)/precision.mk
