@@ -130,3 +130,11 @@ def test_a_link_is_written_through_and_a_device_or_pipe_refused(tmp_path):
             files.write_text(tmp_path / name, "x")
     assert (tmp_path / "pipe").is_fifo() and not os.path.isfile("/dev/null")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "null", "pipe", "there"]
+
+
+def test_a_module_that_only_claims_a_file_is_not_used(tmp_path, run):
+    """As torch.classes does, whose `__file__` is relative: in a model's folder it would be that folder's."""
+    (tmp_path / "facts.json").write_text("{}")
+    result = run("-c", "import sys, types; from common.base import uses; one = types.ModuleType('one'); "
+                 "one.__file__ = '_classes.py'; sys.modules['one'] = one; uses.digest(); print(uses.used())", cwd=tmp_path)
+    assert result.returncode == 0 and "_classes" not in result.stdout, result.stderr

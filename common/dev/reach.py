@@ -75,6 +75,12 @@ def reached(folder: Path, start: Iterable[str], kinds: Iterable[str], text: str 
             continue
         found[name] = path
         text = path.read_text(encoding="utf-8", errors="replace") if path.suffix in (".py", ".sh") else ""
+        kinds_named = re.findall(r"[\"']([a-z_]+)[\"']", text)
+        kinds_named += re.findall(r"([a-z_]+)\.schema\.json", text)
+        if path.name.endswith(".schema.json"):
+            kinds_named = re.findall(r"([a-z_]+)\.schema\.json", path.read_text(encoding="utf-8"))
+        schemas = (f"base/schemas/{kind}.schema.json" for kind in kinds_named)
+        todo += [(f"common/{one}", SHARED / one) for one in schemas]
         modules = set()
         if path.suffix == ".py":
             modules = imports(text)
