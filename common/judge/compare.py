@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from common.base import errors, facts, files
+from common.base.errors import UserError
 from common.base.tables import short
 from common.engines import engine
 from common.infer import records
@@ -53,6 +54,8 @@ def compare(model: facts.Facts, build: files.PathLike, run: str, engines: Sequen
         columns.append({"backend": heading, "by": by, "agreement": reports.agreement(folder / "agreement.json"),
                         "accuracy": _value(folder / "accuracy.json", model),
                         "samples_per_s": speed})
+    if not columns:
+        raise UserError(f"{build / 'agreement.json'}: no such file, and no other backend's either; run make compare")
     verdicts = [column["agreement"]["verdict"] for column in columns]
     return {"model": model.title, "metric": model.metric.name, "unit": model.metric.unit,
             "samples": columns[0]["agreement"]["samples"],
