@@ -187,6 +187,21 @@ def test_make_compare_runs_further_engines_on_the_same_samples(edsr, tmp_path):
     assert "OpenVINO" not in make(edsr).stdout  # nor has a later table a column that was not asked for
 
 
+def test_make_rehearse_has_half_precision_as_a_column_and_another_overflow_counts_as_a_change(edsr):
+    def rehearse(*more):
+        done = make(edsr, "rehearse", *more)
+        assert done.returncode == 0, done.stdout + done.stderr
+        record = json.loads((edsr / "build/compare/cpu-f16/result/onnxruntime_batchsize_1_device_0.json").read_text())
+        return done.stdout, record["provenance"]["provider"]
+    text, provider = rehearse()
+    assert "ONNX Runtime f16 rehearsed  threshold" in text and "difference" in text and "not modelled:" in text
+    assert provider == "CPUExecutionProvider, half precision rehearsed"
+    for path in (edsr / "build/compare/cpu-f16/result/dumpOutput_device0").glob("*.bin"):
+        values = np.fromfile(path, np.float32)
+        assert np.array_equal(values, values.astype(np.float16).astype(np.float32))
+    assert rehearse("OVERFLOW=inf")[1] == "CPUExecutionProvider, half precision rehearsed, overflow inf"
+
+
 def test_make_compare_without_openvino_has_the_table_and_says_how_to_get_it(edsr, tmp_path):
     (tmp_path / "openvino.py").write_text("raise ImportError('simulated')\n")
     result = make(edsr, "ENGINES=openvino-bf16", PYTHONPATH=f"{tmp_path}:{ROOT}")

@@ -8,7 +8,8 @@ from common.precision import rehearse
 from conftest import one_line_error
 
 AGREEMENT = {"samples": 2, "outputs": 2, "cosine": 0.9999, "max_abs": 0.01, "relative_euclidean": 0.001, "mean_max_abs": 0,
-             "verdict": "pass", "worst": []}
+             "verdict": "pass",
+             "worst": [{"file": "a_1.bin", "cosine": 0.9999, "max_abs": 0.01, "relative_euclidean": 0.001}]}
 
 
 def left(build, by="ONNX Runtime 1, CPUExecutionProvider, half precision rehearsed, a CPU, 1 thread: no NPU figure",
@@ -19,7 +20,9 @@ def left(build, by="ONNX Runtime 1, CPUExecutionProvider, half precision rehears
         {"by": by, "agreement": {**AGREEMENT, "verdict": verdict}}]}))
     for path, values in (("accuracy.json", {"a": 35.0, "b": 33.0}), ("compare/cpu-f16/accuracy.json", {"a": 34.5, "b": 33.1})):
         rows = [{"sample": name, "value": value} for name, value in values.items()]
-        (build / path).write_text(json.dumps({"value": sum(values.values()) / 2, "rows": rows}))
+        (build / path).write_text(json.dumps({
+            "metric": "PSNR", "unit": "dB", "definition": "of the test", "value": sum(values.values()) / 2, "samples": 2,
+            "baseline": None, "rows": rows}))
 
 
 def test_both_figures_the_sample_that_loses_most_and_what_is_not_modelled_are_printed(tmp_path, run):

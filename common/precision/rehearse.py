@@ -28,7 +28,7 @@ def rehearsal(build: files.PathLike) -> Dict[str, Any]:
     Raises `UserError` where no rehearsal has been run in `build`.
     """
     build = Path(build)
-    compared = files.read_json(build / "compare.json")
+    compared = files.read_json(build / "compare.json", "compare")
     column = next((each for each in compared["columns"] if REHEARSED in each["by"]), None)
     if column is None:
         raise UserError(f"{build / 'compare.json'}: has no column of a rehearsal; run make compare ENGINES=cpu-f16")
@@ -37,7 +37,7 @@ def rehearsal(build: files.PathLike) -> Dict[str, Any]:
                              "samples": []}
     plain, half = build / "accuracy.json", build / "compare/cpu-f16/accuracy.json"
     if plain.is_file() and half.is_file():
-        ours, theirs = files.read_json(half), files.read_json(plain)
+        ours, theirs = files.read_json(half, "accuracy"), files.read_json(plain, "accuracy")
         before = {row["sample"]: row["value"] for row in theirs["rows"]}
         rows = [{"sample": row["sample"], "float32": before[row["sample"]], "half": row["value"]}
                 for row in ours["rows"] if row["sample"] in before]
