@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 
-from common.base import facts, files, json_files, names
+from common.base import facts, files, json_files, names, uses
 from common.base.errors import UserError
 from common.data import dataset, fingerprint, result_files
 from common.infer import records
@@ -183,6 +183,12 @@ def put(value: Any, at: Tuple[Any, ...], new: Any) -> Any:
     else:
         inner[at[-1]] = new
     return made
+
+
+@pytest.fixture(autouse=True)
+def forget(monkeypatch):
+    """Facts of a folder that is gone are no source of what later tests run in this process."""
+    monkeypatch.setattr(uses, "_noted", set(uses._noted))
 
 
 def told(read: Callable[[Path], None], path: Path) -> bool:

@@ -225,7 +225,8 @@ def test_bad_input_is_one_line_and_no_page(reports, tmp_path, run):
 
 def test_every_sample_class_and_raw_figure_is_on_the_page(tmp_path):
     rows = [{"sample": f's"{number}', "value": 20 + number / 3} for number in range(40)]
-    files.write_json(tmp_path / "accuracy.json", {"rows": rows, "classes": [
+    files.write_json(tmp_path / "accuracy.json", {
+        "metric": "PSNR", "unit": "dB", "definition": "x", "value": 26.5, "samples": 40, "baseline": None, "rows": rows, "classes": [
         {"name": "road", "value": 81.25, "colour": "#804080"}, {"name": "train", "value": None, "colour": "#005064"}]})
     text = page.build([(full(), tmp_path)], 200)
     seen = Checked(text)

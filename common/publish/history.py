@@ -5,10 +5,12 @@ A run is told again only when a figure, a version or a checksum differs from the
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
-from common.base import files
+from common.base import files, json_files
+from common.base.errors import UserError
 
 NAME = "history.jsonl"
 ACCURACY = 1e-4
@@ -73,10 +75,10 @@ def since(report: Mapping[str, Any], folder: files.PathLike) -> Optional[Dict[st
     path, now = Path(folder) / NAME, line(report)
     earlier: List[Dict[str, Any]] = []
     for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            earlier.append({**line_of_nothing(), **json.loads(text)})
-        except (ValueError, TypeError):
-            continue
+        with suppress(UserError):
+            found = json_files.parse(text, str(path))
+            json_files.check(found, "history", str(path))
+            earlier.append({**line_of_nothing(), **found})
     if earlier and {**earlier[-1], "date": ""} == {**now, "date": ""}:
         earlier.pop()  # the same run, told again
     else:
