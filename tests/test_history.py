@@ -4,11 +4,10 @@ from __future__ import annotations
 import copy
 import json
 
-import jsonschema
 import pytest
 
+from common.base import json_files
 from common.publish import history, page, report
-from conftest import ROOT
 from test_report import behind, full, run_record
 
 
@@ -87,7 +86,7 @@ def test_terminal_and_page_tell_it_and_it_fits_the_schema(first, tmp_path):
     now = later(first)
     now["accuracy"]["value"] -= 1
     now["since"] = history.since(now, tmp_path)
-    jsonschema.Draft202012Validator(json.loads((ROOT / "common/publish/report.schema.json").read_text())).validate(now)
+    json_files.check(now, "report", "report.json")
     told = "falls beyond rounding: PSNR 34.6 to 33.6 dB"
     text = "\n".join(report.lines(now))
     assert "since the run of 2026-01-01 10:00 UTC on the same data:" in text and told in text

@@ -16,7 +16,7 @@ from common.base import files
 from common.base.errors import UserError
 from common.publish import explore, gallery, page
 from conftest import one_line_error
-from test_report import MODELS, behind, full, run_record
+from test_report import MODELS, accuracy, behind, full, run_record
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -225,7 +225,7 @@ def test_bad_input_is_one_line_and_no_page(reports, tmp_path, run):
 
 def test_every_sample_class_and_raw_figure_is_on_the_page(tmp_path):
     rows = [{"sample": f's"{number}', "value": 20 + number / 3} for number in range(40)]
-    files.write_json(tmp_path / "accuracy.json", {"rows": rows, "classes": [
+    files.write_json(tmp_path / "accuracy.json", {**accuracy(34.6), "rows": rows, "classes": [
         {"name": "road", "value": 81.25, "colour": "#804080"}, {"name": "train", "value": None, "colour": "#005064"}]})
     text = page.build([(full(), tmp_path)], 200)
     seen = Checked(text)

@@ -336,7 +336,7 @@ def spread(one: Mapping[str, Any], folder: Path) -> List[Any]:
     from dominate import tags
     if not one["accuracy"] or not (folder / "accuracy.json").is_file():
         return []
-    found = files.read_json(folder / "accuracy.json")
+    found = files.read_json(folder / "accuracy.json", "accuracy")
     made = [tags.h3("Every sample"), explore.histogram(one["accuracy"], [row["value"] for row in found["rows"]], number),
             explore.samples(one["accuracy"], found["rows"], number)]
     if found.get("classes"):

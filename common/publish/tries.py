@@ -70,13 +70,13 @@ class Tries:
             written.append({"label": label, "image": path.name, "width": pixels.shape[1], "height": pixels.shape[0]})
         entry = {"name": name, "source": str(source), "said": said, "panels": written,
                  "legend": [list(pair) for pair in legend]}
-        before = files.read_json(self._list) if self._list.is_file() else []
+        before = files.read_json(self._list, "tries") if self._list.is_file() else []
         files.write_json(self._list, [entry, *(old for old in before if old["name"] != name)][:KEPT])
         print(f"{self.folder / written[-1]['image']}: {said}")
 
     def page(self) -> None:
         """Write `index.html` of all tries that are there."""
-        files.write_text(self.folder / "index.html", build(self.model, files.read_json(self._list)))
+        files.write_text(self.folder / "index.html", build(self.model, files.read_json(self._list, "tries")))
         print(f"{self.folder / 'index.html'} shows them all")
 
 
