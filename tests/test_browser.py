@@ -14,7 +14,7 @@ from common.base import files, pictures
 from common.publish import page as publish
 from common.publish import tries
 from test_page import make_gallery, noise
-from test_report import MODELS, full
+from test_report import MODELS, accuracy, full
 
 pytestmark = pytest.mark.full
 SIZES = (400, 800, 1280)
@@ -42,7 +42,7 @@ def report(tmp_path_factory):
         make_gallery(folder / name, height=60, width=80)
         rows = [{"sample": f"sample_{number}", "value": 20 + (number * 37 % 60) / 7} for number in range(60)]
         files.write_json(folder / name / "accuracy.json", {
-            "rows": sorted(rows, key=lambda row: row["value"]),
+            **accuracy(34.6), "rows": sorted(rows, key=lambda row: row["value"]),
             "classes": [{"name": "road", "value": 80.0, "colour": "#804080"}]})
     reports = [(full(name), folder / name) for name in MODELS]
     files.write_text(folder / "report.html", publish.fitting(reports))
