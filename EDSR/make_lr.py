@@ -22,7 +22,8 @@ def shrink(image: np.ndarray, scale: int) -> np.ndarray:
     """
     from PIL import Image
     if min(image.shape[:2]) < scale:
-        raise ValueError(f"{image.shape[1]}x{image.shape[0]} is less than {scale} pixels wide or high, which leaves nothing at 1/{scale}")
+        raise ValueError(f"{image.shape[1]}x{image.shape[0]} is less than {scale} pixels wide or high, which leaves nothing at "
+                         f"1/{scale}")
     height, width = image.shape[0] // scale, image.shape[1] // scale
     cropped = Image.fromarray(image[:height * scale, :width * scale])
     return np.asarray(cropped.resize((width, height), Image.BICUBIC))

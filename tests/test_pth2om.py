@@ -59,7 +59,7 @@ PYTHON = """\
 # the export and the simplification copy a prepared model; anything else is Python's
 for word in "$@"; do if [[ $word == *.onnx ]]; then onnx=$word; fi; done
 case "$1 ${{2-}}" in
-    *_pth2onnx.py\ *|"-m onnxsim") cp "$STANDIN_MODELS/${{onnx##*/}}" "$onnx" ;;
+    *_pth2onnx.py[[:space:]]*|"-m onnxsim") cp "$STANDIN_MODELS/${{onnx##*/}}" "$onnx" ;;
     "-m common.convert.simplify") for word in "$@"; do if [[ $word == *.json ]]; then touch "$word"; fi; done ;;
     *) exec "{python}" "$@" ;;
 esac

@@ -69,9 +69,10 @@ def check(value: Any, schema: Schema, where: str) -> None:
     try:
         validate(value)
     except fastjsonschema.JsonSchemaValueException as error:
-        place = re.sub(r"^data\.?", "", error.name)
+        name: str = error.name or ""
+        place = re.sub(r"^data\.?", "", name)
         expected = re.sub(r"\{(data[^{}]*)\}", r"\1", error.message)
-        expected = expected[len(error.name):].strip() if expected.startswith(error.name) else expected
+        expected = expected[len(name):].strip() if expected.startswith(name) else expected
         found = "" if error.rule in ("required", "additionalProperties") else f", found {shown(error.value)}"
         kind = f" as {schema}.schema.json asks" if isinstance(schema, str) else ""
         raise UserError(f"{where}: {place + ' ' if place else ''}{expected}{found}{kind}; it is damaged or of another "
@@ -115,7 +116,7 @@ def _compiled(schema: Mapping[str, Any]) -> Callable[[Any], Any]:
     except ImportError as error:
         raise UserError("fastjsonschema cannot be imported, and no JSON file is read unchecked: pip install "
                         "fastjsonschema") from error
-    return fastjsonschema.compile(schema, handlers={"": lambda name: _load(Path(name).name)})
+    return fastjsonschema.compile(dict(schema), handlers={"": lambda name: _load(Path(name).name)})
 
 
 def _load(name: str) -> Any:

@@ -5,7 +5,7 @@ import contextlib
 import io
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple
 
 from common.base import files
 from common.base.errors import UserError
@@ -35,7 +35,7 @@ def find(folder: PathLike, what: str = "pictures", suffixes: Tuple[str, ...] = S
                    if path.suffix.lower() in suffixes and not path.name.startswith(".") and not path.is_dir())
     if not paths:
         raise UserError(f"{folder}: expected {what} ({' '.join(suffixes)}), found none{_below(folder, suffixes)}")
-    stems = {}
+    stems: Dict[str, Path] = {}
     for path in paths:
         files.utf8(files.existing_file(path, "a picture"))
         if path.stem in stems:

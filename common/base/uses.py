@@ -24,15 +24,15 @@ def note(path: Union[str, "os.PathLike[str]"]) -> None:
 @functools.lru_cache(maxsize=None)
 def _is_own(folder: str) -> bool:
     """Whether a folder is of the package `common`, a model's, which has a `facts.json`, or the running script's."""
-    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    script: str = getattr(sys.modules.get("__main__"), "__file__", None) or ""
     return (folder == HOME or folder.startswith(HOME + os.sep) or os.path.isfile(os.path.join(folder, "facts.json"))
             or bool(script) and os.path.dirname(os.path.realpath(script)) == folder)
 
 
 def used() -> List[str]:
     """The project's files that this process has used until now: whole paths without links, sorted."""
-    sources = {os.path.realpath(module.__file__) for module in list(sys.modules.values())
-               if getattr(module, "__file__", None)}
+    named = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    sources = {os.path.realpath(path) for path in named if path}
     # torch gives modules that it makes itself a bare name as their file, as if it lay here
     return sorted(_noted | {path for path in sources if _is_own(os.path.dirname(path)) and os.path.isfile(path)})
 

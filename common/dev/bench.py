@@ -178,7 +178,7 @@ def start_ups(programs: Mapping[str, Tuple[Sequence[str], Optional[Sequence[str]
     bare = seconds[("", "")]
 
     def figures(times: Optional[Sequence[float]]) -> Optional[Dict[str, Any]]:
-        return times and {"seconds": spread(times), "over_bare": ratio(times, bare)}
+        return {"seconds": spread(times), "over_bare": ratio(times, bare)} if times else None
 
     return [{"script": name, "rounds": STARTS, "help": figures(seconds[name, "help"]),
              "run": figures(seconds.get((name, "run")))} for name in programs]

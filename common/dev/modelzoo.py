@@ -148,7 +148,8 @@ def chip_rows(model: facts.Facts) -> List[Tuple[str, str, str, str, str]]:
     for entry in model.references:
         if entry.device == "published":
             continue
-        product = RULES["products"].get(re.match(r"[A-Z]?\w+", entry.device)[0].rstrip("3"), "")
+        family = re.match(r"\w*", entry.device)
+        product = RULES["products"].get(family[0].rstrip("3") if family else "", "")
         chip = entry.device + (f"（{product}）" if product else "")
         speed = entry.quantity == "throughput"
         value = f"{entry.value:.6g} {entry.unit}"
@@ -207,7 +208,7 @@ def readme(folder: Path) -> str:
         f"权重文件为 `{weights['file']}`" + (f"（{'，'.join(known)}）" if known else "") + "，出处见上游的 README。", "",
         "### 准备数据集", "", *_join(take("准备数据集", "数据集预处理", "预处理")), "",
         "### 模型推理", "", "1. 模型转换", "", *_join(take("PTH 转 ONNX", "ONNX 转 OM")), "",
-        "2. 推理", "", "安装 ais_bench 后执行：", "", 
+        "2. 推理", "", "安装 ais_bench 后执行：", "",
         *_join(explained(["```\n" + "\n".join(lines) + "\n```"] if lines else [])), "",
         "参考实现所用的工具，以及没有 NPU 时的代替命令：", "", *_join(take("离线推理")), "",
         "3. 精度验证", "", *_join(take("精度统计", "生成图片与识别率", "生成图片", "与 PyTorch 比对")), "",

@@ -3,7 +3,8 @@
 Environment: `DEVICE` picks ONNX Runtime's execution provider (cpu, cuda, tensorrt, cann; default cpu) or OpenVINO on
 the CPU (openvino), there in `PRECISION` f32 or bf16 (default f32); `THREADS` the threads within one operator on the CPU
 (default: the cores that this process may use). On cpu,
-`PRECISION` f16 rehearses half precision (`common.engines.half`): `OVERFLOW` saturate or inf, `SUMS` f32 or f16. `python3 -m common.engines.sessions NAME` tells whether this machine has an
+`PRECISION` f16 rehearses half precision (`common.engines.half`): `OVERFLOW` saturate or inf, `SUMS` f32 or
+f16. `python3 -m common.engines.sessions NAME` tells whether this machine has an
 engine: a device, or cpu-f16, openvino-f32, openvino-bf16.
 """
 from __future__ import annotations
@@ -35,7 +36,8 @@ STAND_INS = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 """The backends that stand in for the Ascend tools, by the name in a provenance. None takes an NPU's figures."""
 ENVIRONMENT = ("DEVICE=cpu|cuda|tensorrt|cann picks the ONNX Runtime execution provider (cpu), DEVICE=openvino takes "
                "OpenVINO on the CPU, in PRECISION=f32|bf16 (f32); with cpu, PRECISION=f16 rehearses "
-               "half precision, OVERFLOW=saturate|inf (saturate), SUMS=f32|f16 (f32); THREADS=N the threads on the CPU (all cores).")
+               "half precision, OVERFLOW=saturate|inf (saturate), SUMS=f32|f16 (f32); THREADS=N the threads on the CPU (all "
+                "cores).")
 
 
 class Tensor(NamedTuple):

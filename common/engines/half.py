@@ -205,7 +205,7 @@ class _Rewriter:
                 continue
             norm = after[0]
             groups = next((attribute.i for attribute in conv.attribute if attribute.name == "group"), 1)
-            constants = [self.weights.get(each) for each in (conv.input[1], *norm.input[1:5])]
+            constants: List[Any] = [self.weights.get(each) for each in (conv.input[1], *norm.input[1:5])]
             if any(each is None for each in constants) or len(norm.output) > 1 or conv.op_type != "Conv" and groups > 1:
                 continue
             weight, gamma, beta, mean, variance = constants

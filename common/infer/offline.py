@@ -175,7 +175,8 @@ def make_folder(path: str) -> None:
 
 def recipe(tool: str, session: engine.Engine, batch: int, **settings: Any) -> Dict[str, Any]:
     """What outputs and timings depend on beside the samples."""
-    return {"tool": tool, "code": uses.digest(), "model_sha256": session.sha256(), "batch": batch, session.backend: session.version,
+    return {"tool": tool, "code": uses.digest(), "model_sha256": session.sha256(), "batch": batch,
+            session.backend: session.version,
             "provider": session.provider, "threads": session.threads, **settings}
 
 
@@ -412,7 +413,8 @@ def record(tool: str, module: str, session: engine.Engine, compute_ms: Sequence[
     return {"tool": tool, "provenance": session.provenance(),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "command": ["python3", "-m", f"common.{module}", *(sys.argv[1:] if argv is None else argv)],
-            "input_shape": list(layout.shapes[0]), "batch": layout.batch, "files_per_batch": layout.files_per_batch, "sample_count": count,
+            "input_shape": list(layout.shapes[0]), "batch": layout.batch, "files_per_batch": layout.files_per_batch,
+            "sample_count": count,
             "compute_ms": compute, "samples_per_s": 1000 * layout.batch / compute["mean"], "end_to_end_s": seconds,
             "end_to_end_samples_per_s": count / seconds, "peak_memory_bytes": peak}
 

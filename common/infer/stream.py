@@ -68,7 +68,7 @@ def stream(pipeline: Pipeline, session: engine.Engine, batch: int, output: files
     if todo:
         journal.begin()
     before = time.perf_counter()
-    sending = contextlib.closing(send(todo, layout)) if todo else contextlib.nullcontext(())
+    sending: Any = contextlib.closing(send(todo, layout)) if todo else contextlib.nullcontext(())  # type: ignore[type-var]
     with tqdm(total=count, desc="stream", unit="sample", disable=None) as progress, sending as batches:
         for about, rows in batches:
             now = time.perf_counter()

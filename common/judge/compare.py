@@ -1,6 +1,7 @@
 """One table of the backends on the same samples: `python3 -m common.judge.compare` in a model's build folder.
 
-`make compare` has left under `compare/<backend>/`, and the run itself for ONNX, how each backend's outputs differ from PyTorch's, and its metric;
+`make compare` has left under `compare/<backend>/`, and the run itself for ONNX, how each backend's outputs differ
+from PyTorch's, and its metric;
 the engines that ENGINES= names have their results there too.
 Thresholds are msit's: cosine at least 0.99, relative Euclidean distance at most 0.05.
 """

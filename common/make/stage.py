@@ -101,7 +101,7 @@ def run(build: Path, name: str, command: str, out: Path, needs: Sequence[str], k
 
 
 def _bash(command: str, more: Dict[str, str], before: Sequence[str]) -> int:
-    """The status of the command line in bash (`before` it, a program that runs it), which Ctrl-C reaches as well as this process."""
+    """The status of the command line in bash (`before` it, a program that runs it), which Ctrl-C reaches as well."""
     process = subprocess.Popen([*before, "bash", "-euo", "pipefail", "-c", command], env={**os.environ, **more})
     while True:
         try:

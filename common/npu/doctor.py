@@ -213,9 +213,9 @@ def npu() -> Iterator[Line]:
     advice = f"install the two wheels {' and '.join(WHEELS)} of Ascend's tools, or put one of the others on PATH"
     absent = "benchmark, msame, ais_infer, ais_bench: none there"
     if importlib.util.find_spec("ais_bench"):
-        error = cannot_import(sys.executable, ["aclruntime", "ais_bench.infer"])
-        if error:
-            absent = f"the ais_bench that is installed does not run an .om ({error})"
+        why = cannot_import(sys.executable, ["aclruntime", "ais_bench.infer"])
+        if why:
+            absent = f"the ais_bench that is installed does not run an .om ({why})"
             advice = f"pip uninstall ais_bench, if it is the program of that name for language models; {advice}"
         else:
             tools.append("python3 -m ais_bench")
@@ -312,7 +312,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                         help="a part of the dataset and where it may lie")
     parser.add_argument("--only", choices=["machine", "model"], help="a part of the lines")
     args = parser.parse_args(argv)
-    folder, required, lines = Path("."), Path("requirements.txt"), []
+    folder, required = Path("."), Path("requirements.txt")
+    lines: List[Line] = []
     collection = Path("common/make/setup.mk").is_file()  # there the collection's own file pins the environment
     if collection and Path("facts.json").is_file() and Path("common").is_symlink():
         required = Path("../requirements.txt")

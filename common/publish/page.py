@@ -1,7 +1,8 @@
 """The report as one HTML page that needs nothing else: `python3 -m common.publish.page REPORT... --output HTML`.
 
 Beside each report may lie `gallery.json`, the model's pictures (`common.publish.gallery`). The page holds them as data URIs and
-its charts as SVG, and fetches nothing; its one script (`common.publish.explore`) is not needed to read it. What the reference measured is drawn hollow and dashed, what
+its charts as SVG, and fetches nothing; its one script (`common.publish.explore`) is not needed to read it.
+What the reference measured is drawn hollow and dashed, what
 was measured here is drawn full.
 """
 from __future__ import annotations

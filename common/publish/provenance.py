@@ -49,7 +49,7 @@ def chips() -> List[str]:
     with suppress(OSError, subprocess.SubprocessError):
         if shutil.which("npu-smi"):
             listed = subprocess.run(["npu-smi", "info"], check=True, capture_output=True, text=True, timeout=30).stdout
-            found += chip.chips(listed)
+            found += [each.name for each in chip.chips(listed)]
     return found
 
 

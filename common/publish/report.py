@@ -120,7 +120,8 @@ def lines(report: Mapping[str, Any]) -> List[str]:
     for run in report["performance"]:
         compute = run["compute_ms"]
         shape = f", {'x'.join(map(str, run['input_shape']))}" if run["input_shape"] else ""
-        result.append(f"  speed     {run['model']}{shape}, batch {run['batch']}, {'pure' if run['pure'] else 'dataset'}: device compute {compute['mean']:.4g} "
+        result.append(f"  speed     {run['model']}{shape}, batch {run['batch']}, "
+                      f"{'pure' if run['pure'] else 'dataset'}: device compute {compute['mean']:.4g} "
                       f"ms mean, {compute['median']:.4g} median, {compute['p99']:.4g} 99th percentile = "
                       f"{run['samples_per_s']:.4g} samples/s; end to end "
                       f"{run['end_to_end_samples_per_s']:.4g} samples/s"

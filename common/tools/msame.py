@@ -140,7 +140,8 @@ def run(args: argparse.Namespace, session: engine.Engine, argv: Optional[Sequenc
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = offline.parser("msame", "Run an ONNX model as Ascend's msame runs an .om: the same flags, files and "
-                            "printed lines. `python3 -m common.data.result_files newest OUTPUT` prints the result folder made last.")
+                            "printed lines. `python3 -m common.data.result_files newest OUTPUT` prints the result "
+                             "folder made last.")
     parser.add_argument("--model", required=True, metavar="ONNX", help="the .onnx file (the real tool: an .om)")
     parser.add_argument("--output", required=True, metavar="DIR", help="a dated result folder is made in it")
     parser.add_argument("--input", metavar="PATHS", help=".bin files, or folders of them, one per model input, "

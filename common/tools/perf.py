@@ -142,7 +142,7 @@ def read_pure(source: str, lines: Sequence[str], batch: Optional[int] = None) ->
     _one_run(source, "Dataset number: 0", sum("Dataset number: 0 " in line for line in lines))
     _need(source, details, ("ave_throughputRate", "ave_latency"))
     costs = [float(cost) for cost in re.findall(rf"finished cost {NUMBER}ms", "\n".join(lines))]
-    figures = _figures(summarise(costs)) if costs else {}
+    figures: Dict[str, Any] = _figures(summarise(costs)) if costs else {}
     if batch and not costs:
         figures["mean_ms"] = details["ave_latency"] * batch
     return Performance(source, "benchmark-pure", _backend(source, "npu", lines), batch,
@@ -181,7 +181,7 @@ def read_msame(source: str, lines: Sequence[str], batch: Optional[int] = None) -
     whole_log = any(line.startswith("[INFO] load model") for line in lines)
     if whole_log and not any(line.endswith("Execute sample success") for line in lines):
         raise UserError(f"{source}: is cut off, msame's line `Execute sample success` is missing")
-    figures = _figures(summarise(times[1:] or times)) if times else {}
+    figures: Dict[str, Any] = _figures(summarise(times[1:] or times)) if times else {}
     if not (times and _rounded(shown["average"], times)
             and _rounded(shown.get("average without first"), times[1:])):  # an excerpt, without all of its runs
         figures["mean_ms"] = details.get("average without first", details["average"])
@@ -202,7 +202,7 @@ def _rounded(shown: Optional[str], times: Sequence[float]) -> bool:
 def read_ais_log(source: str, lines: Sequence[str]) -> Performance:
     """ais_infer's or ais_bench's log, all three wordings of its throughput line."""
     details: Dict[str, float] = {}
-    figures: Dict[str, float] = {}
+    figures: Dict[str, Any] = {}
     batch = None
     for line in lines:
         match = re.search(r"\b(NPU_compute_time|H2D_latency|D2H_latency) \(ms\): (.*)", line)
@@ -339,7 +339,7 @@ def _one_run(source: str, mark: str, count: int) -> None:
                         "run")
 
 
-def _figures(found: Mapping[str, float]) -> Dict[str, float]:
+def _figures(found: Mapping[str, float]) -> Dict[str, Any]:
     names = {"mean": "mean_ms", "median": "median_ms", "min": "min_ms", "max": "max_ms",
              "p99": "p99_ms", "percentile(99%)": "p99_ms"}
     return {names[name]: value for name, value in found.items() if name in names}

@@ -71,7 +71,7 @@ def write(folder: Path, count: int, seed: int, split: str = "val") -> None:
 def _plan(generator: np.random.Generator) -> Street:
     lanes = generator.choice([6.5, 7.5, 10.5])
     shift = generator.uniform(0.2, 0.32) * lanes  # the camera's car drives on the right
-    grass = tuple(float(generator.choice([0, 0, 1.5, 3])) for _ in range(2))
+    grass = float(generator.choice([0, 0, 1.5, 3])), float(generator.choice([0, 0, 1.5, 3]))
     start = generator.choice([generator.uniform(16, 45), 999])
     return Street(-lanes / 2 - shift, lanes / 2 - shift, (generator.uniform(2.5, 5), generator.uniform(2.5, 5)), grass,
                   (start, start + 9), generator.uniform(90, 170))
@@ -115,7 +115,7 @@ def _ground(scene: Scene, plan: Street) -> None:
     slabs = _cover((x + 50) % 0.6 - 0.3, 0.012, wide) + _cover((z + 0.3) % 0.6 - 0.3, 0.012, deep)
     pavement = np.array([138, 134, 126]) + (8 * blots + 5 * grain - 34 * np.clip(slabs, 0, 1))[..., None]
     colour = np.where(on_road[..., None], colour, pavement)
-    blades = noise(generator, *x.shape, 8) * 22
+    blades = noise(generator, x.shape[0], x.shape[1], 8) * 22
     colour = np.where(on_grass[..., None], np.array([72, 98, 44]) + (blades + 14 * grain)[..., None], colour)
 
     middle, mark = (plan.left + plan.right) / 2, np.zeros_like(x)
@@ -486,7 +486,7 @@ def _vehicle(scene: Scene, body: Body, x: float, z: float, heading: float = np.p
             corners = [at(s, up, -1), at(s2, up2, -1), at(s2, up2, 1), at(s, up, 1)]
             centre = np.mean(corners, 0)
             if normal @ (eye - centre) > 0:
-                faces.append((np.linalg.norm(centre - eye), lambda i=index, c=corners, n=normal: across_face(i, c, n)))
+                faces.append((np.linalg.norm(centre - eye), lambda i=index, c=corners, n=normal: across_face(i, c, n)))  # type: ignore[misc]
 
         def across_face(index: int, corners: Sequence[np.ndarray], normal: np.ndarray) -> None:
             layer.face(corners, paint * tone(normal))
