@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import argparse
 import math
-from pathlib import Path
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 import util
 from CGAN_postprocess import read_output, sizes
-from common.base import errors, facts, files, metrics
+from common.base import errors, facts, metrics
 from common.base.errors import UserError
 from common.judge import agreement
 
@@ -41,28 +40,19 @@ def compare_pictures(found: np.ndarray, expected: np.ndarray, columns: int) -> D
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     model = facts.load(__file__)
-    parser = argparse.ArgumentParser(description=errors.first_line(__doc__), epilog="Exit status 1 when a threshold of "
-                                     "common.judge.agreement is missed; PSNR and SSIM have none.")
-    parser.add_argument("found", metavar="FOUND", help="result folder of the backend in question")
-    parser.add_argument("expected", metavar="EXPECTED", help="result folder of PyTorch")
-    parser.add_argument("--output", metavar="JSON", help="file for the figures")
-    parser.add_argument("--onnx", metavar="ONNX", help="the model that the results are of (default: the reference's)")
-    parser.add_argument("--prep", metavar="DIR", help="what CGAN_preprocess.py wrote, which knows the model if it was told")
-    args = parser.parse_args(argv)
-    extra = sizes(model, args.onnx, args.prep)
-    result = compare_pictures(read_output(args.found, extra), read_output(args.expected, extra), extra["classes"])
-    result["expected_sha256"] = agreement.digest(args.expected)
-    if args.output:
-        files.write_json(Path(args.output), result)
-    seen = result["pictures"]
-    psnr = "infinite (equal)" if seen["psnr"] is None else f"{seen['psnr']:.2f} dB"
-    print(f"as 8-bit pictures: PSNR {psnr} in the worst, SSIM {seen['ssim']:.6f}, {seen['bytes_that_differ']} bytes "
-          f"differ, by {seen['largest_step']} of 255 at most")
-    print(f"outputs of {result['samples']} pictures: largest difference {result['max_abs']:.3g}, "
-          f"cosine {result['cosine']:.9f} (at least {agreement.COSINE}), "
-          f"relative Euclidean {result['relative_euclidean']:.2e} (at most {agreement.RELATIVE_EUCLIDEAN}): "
-          f"{result['verdict']}")
-    return 0 if result["verdict"] == "pass" else 1
+
+    def options(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--onnx", metavar="ONNX", help="the model that the results are of (default: the reference's)")
+        parser.add_argument("--prep", metavar="DIR", help="what CGAN_preprocess.py wrote, which knows the model if it was told")
+
+    def measure(args: argparse.Namespace) -> Tuple[Dict[str, Any], List[str]]:
+        extra = sizes(model, args.onnx, args.prep)
+        result = compare_pictures(read_output(args.found, extra), read_output(args.expected, extra), extra["classes"])
+        seen = result["pictures"]
+        psnr = "infinite (equal)" if seen["psnr"] is None else f"{seen['psnr']:.2f} dB"
+        return result, [f"as 8-bit pictures: PSNR {psnr} in the worst, SSIM {seen['ssim']:.6f}, {seen['bytes_that_differ']} "
+                        f"bytes differ, by {seen['largest_step']} of 255 at most"]
+    return agreement.run(argv, errors.first_line(__doc__), measure, options)
 
 
 if __name__ == "__main__":

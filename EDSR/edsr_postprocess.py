@@ -153,9 +153,8 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
     args = parser.parse_args(argv)
 
     results = result_files.find(args.res) if samples is None else {}
-    if args.prep and samples is None:
-        result_files.check_pairs((record["id"] for record in dataset.read_manifest(args.prep)), results, args.res)
-    stems = sorted(results if samples is None else samples)[:settings.limit()]
+    wanted = sorted(evaluation.expected(args.prep, lambda: list(results)) if samples is None else samples)
+    stems = evaluation.taken(wanted, results if samples is None else None, args.res)
     truths = {path.stem: path for path in pictures.find(args.HR, "high-resolution pictures")}
     low = {path.stem: path for path in pictures.find(args.LR, "low-resolution pictures")} if args.LR else {}
     missing = sorted(set(stems) - set(low)) if args.LR else []

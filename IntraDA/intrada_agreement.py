@@ -6,7 +6,7 @@ FOUND and EXPECTED are folders of result .bin files; EXPECTED is PyTorch's.
 from __future__ import annotations
 
 import argparse
-from typing import Dict, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from common.base import errors, facts, files
 from common.data import cityscapes, dataset, result_files
@@ -26,27 +26,18 @@ def equal_classes(found: files.PathLike, expected: files.PathLike, shape: Sequen
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     model = facts.load(__file__)
-    parser = argparse.ArgumentParser(description=errors.first_line(__doc__), epilog="Exit status 1 when a threshold of "
-                                     "common.judge.agreement is missed; the share of equal classes has none.")
-    parser.add_argument("found", metavar="FOUND", help="folder with the result files of the backend in question")
-    parser.add_argument("expected", metavar="EXPECTED", help="folder with PyTorch's result files")
-    parser.add_argument("--output", metavar="JSON", help="file for the figures")
-    args = parser.parse_args(argv)
-    rows = equal_classes(args.found, args.expected, model.outputs[0].sized(N=1))
-    result = agreement.compare_folders(args.found, args.expected)
-    worst = min(rows, key=lambda stem: rows[stem])
-    result["classes"] = {"definition": "pixels of 2048x1024 that get the same class, per cent",
-                         "equal_percent": sum(rows.values()) / len(rows), "worst": worst,
-                         "worst_equal_percent": rows[worst], "rows": rows}
-    result["expected_sha256"] = agreement.digest(args.expected)
-    if args.output:
-        files.write_json(args.output, result)
-    for stem, share in rows.items():
-        print(f"{stem}: same class in {share:.4f} % of the pixels")
-    print(f"same class in {result['classes']['equal_percent']:.4f} % of the pixels of {len(rows)} images, "
-          f"{rows[worst]:.4f} % in the worst, {worst}")
-    print(f"outputs: {agreement.figures(result)}")
-    return 0 if result["verdict"] == "pass" else 1
+
+    def measure(args: argparse.Namespace) -> Tuple[Dict[str, Any], List[str]]:
+        rows = equal_classes(args.found, args.expected, model.outputs[0].sized(N=1))
+        result = agreement.compare_folders(args.found, args.expected)
+        worst = min(rows, key=lambda stem: rows[stem])
+        mean = sum(rows.values()) / len(rows)
+        result["classes"] = {"definition": "pixels of 2048x1024 that get the same class, per cent", "equal_percent": mean,
+                             "worst": worst, "worst_equal_percent": rows[worst], "rows": rows}
+        return result, [*(f"{stem}: same class in {share:.4f} % of the pixels" for stem, share in rows.items()),
+                        f"same class in {mean:.4f} % of the pixels of {len(rows)} images, {rows[worst]:.4f} % in the worst, "
+                        f"{worst}"]
+    return agreement.run(argv, errors.first_line(__doc__), measure)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 import common.base.workers  # noqa: F401  before NumPy: it tells it not to start threads of its own
-from common.base import errors, facts, files, metrics, pictures, settings
+from common.base import errors, facts, files, metrics, pictures
 from common.base.errors import UserError
 from common.data import cityscapes, dataset, evaluation, result_files
 from common.judge import verdicts
@@ -157,9 +157,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
 
     found, labels = {} if samples is not None else main_outputs(args.result), find_labels(args.cityscapes)
     wanted = list(samples) if samples is not None else evaluation.expected(args.prep, lambda: list(labels))
-    taken = wanted[:settings.limit()]
-    if samples is None:
-        result_files.check_pairs(taken, set(found) - set(wanted[len(taken):]), args.result)
+    taken = evaluation.taken(wanted, found if samples is None else None, args.result)
     missing = [stem for stem in taken if stem not in labels]
     if missing:
         raise UserError(f"{args.cityscapes}: no labels for {missing[0]}, expected "

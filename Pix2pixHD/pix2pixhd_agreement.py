@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import math
-from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -41,29 +40,21 @@ def in_db(psnr: Optional[float]) -> str:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    parser = argparse.ArgumentParser(description=errors.first_line(__doc__), epilog="Exit status 1 when a threshold of "
-                                     "common.judge.agreement is missed; PSNR and SSIM have none.")
-    parser.add_argument("found", metavar="FOUND", help="folder with the result files of the backend in question")
-    parser.add_argument("expected", metavar="EXPECTED", help="folder with PyTorch's result files")
-    parser.add_argument("--output", metavar="JSON", help="file for the figures")
-    parser.add_argument("--size", type=settings.width_height, help=argparse.SUPPRESS,
-                        default=(cityscapes.WIDTH, cityscapes.HEIGHT))
-    args = parser.parse_args(argv)
-    rows = compare_pictures(args.found, args.expected, args.size)
-    result = agreement.compare_folders(args.found, args.expected)
-    worst = rows[0]
-    result["pictures"] = {"definition": "uint8 RGB pictures; PSNR in dB, null where they are equal; SSIM after Wang et "
-                          "al. 2004, mean of the channels", "worst": worst["sample"], "psnr": worst["psnr"],
-                          "ssim": min(row["ssim"] for row in rows), "rows": rows}
-    result["expected_sha256"] = agreement.digest(args.expected)
-    if args.output:
-        files.write_json(Path(args.output), result)
-    for row in rows:
-        print(f"{row['sample']}: PSNR {in_db(row['psnr'])}, SSIM {row['ssim']:.6f}, {row['pixels_that_differ']} pixels "
-              f"differ, by {row['largest_step']} of 255 at most")
-    print(f"worst picture of {len(rows)}: {worst['sample']}, PSNR {in_db(worst['psnr'])}, SSIM {worst['ssim']:.6f}")
-    print(f"outputs: {agreement.figures(result)}")
-    return 0 if result["verdict"] == "pass" else 1
+    def options(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--size", type=settings.width_height, help=argparse.SUPPRESS,
+                            default=(cityscapes.WIDTH, cityscapes.HEIGHT))
+
+    def measure(args: argparse.Namespace) -> Tuple[Dict[str, Any], List[str]]:
+        rows = compare_pictures(args.found, args.expected, args.size)
+        result, worst = agreement.compare_folders(args.found, args.expected), rows[0]
+        result["pictures"] = {"definition": "uint8 RGB pictures; PSNR in dB, null where they are equal; SSIM after Wang et "
+                              "al. 2004, mean of the channels", "worst": worst["sample"], "psnr": worst["psnr"],
+                              "ssim": min(row["ssim"] for row in rows), "rows": rows}
+        return result, [*(f"{row['sample']}: PSNR {in_db(row['psnr'])}, SSIM {row['ssim']:.6f}, {row['pixels_that_differ']} "
+                          f"pixels differ, by {row['largest_step']} of 255 at most" for row in rows),
+                        f"worst picture of {len(rows)}: {worst['sample']}, PSNR {in_db(worst['psnr'])}, SSIM "
+                        f"{worst['ssim']:.6f}"]
+    return agreement.run(argv, errors.first_line(__doc__), measure, options)
 
 
 if __name__ == "__main__":

@@ -83,10 +83,9 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
         parser.error("--accuracy needs --photos")
 
     results = result_files.find(args.result) if samples is None else {}
-    if args.prep and samples is None:
-        result_files.check_pairs((record["id"] for record in dataset.read_manifest(args.prep)), results, args.result)
+    wanted = sorted(evaluation.expected(args.prep, lambda: list(results)) if samples is None else samples)
+    stems = evaluation.taken(wanted, results if samples is None else None, args.result)
     photos = find_photos(args.photos) if args.photos else {}
-    stems = sorted(results if samples is None else samples)[:settings.limit()]
     if photos:
         alone = next((stem for stem in stems if stem not in photos), None)
         if alone is not None:

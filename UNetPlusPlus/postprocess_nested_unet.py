@@ -10,7 +10,7 @@ from typing import Dict, Optional, Sequence
 import numpy as np
 
 import preprocess_nested_unet
-from common.base import errors, facts, metrics, settings
+from common.base import errors, facts, metrics
 from common.base.errors import UserError
 from common.data import dataset, evaluation, result_files, variant
 from common.judge import verdicts
@@ -73,11 +73,10 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
     if samples is None:
         preprocess_nested_unet.require_one_class(variant.find(model, prep=args.prep))
         found = results(args.results)
-        ids = evaluation.expected(args.prep, lambda: preprocess_nested_unet.read_ids(args.val_ids))
-        taken = ids[:settings.limit()]
-        result_files.check_pairs(taken, set(found) - set(ids[len(taken):]), args.results)
+        samples = evaluation.expected(args.prep, lambda: preprocess_nested_unet.read_ids(args.val_ids))
+        taken = evaluation.taken(samples, found, args.results)
     else:
-        taken = list(samples)
+        taken = evaluation.taken(samples, None, args.results)
     masks = dict(zip(taken, preprocess_nested_unet.find(args.masks, taken, "mask")))
     shape = model.outputs[0].sized(N=1)
 

@@ -5,7 +5,10 @@ A model's postprocess script says in `plan(argv, samples)` what is to be done wi
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
+
+from common.base import settings
+from common.data import dataset, result_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +58,18 @@ def run(work: Evaluation) -> None:
     work.finish(list(tqdm(rows, "postprocess", len(work.samples), unit="sample", disable=None)))
 
 
+def taken(wanted: Sequence[str], found: Optional[Iterable[str]], folder: str) -> List[str]:
+    """The samples to evaluate: `wanted`, at most LIMIT of them.
+
+    found: the samples that a result folder has, None where outputs are handed over. Raises `UserError` where one of
+    them has no result, and for results of others; those that LIMIT leaves out may be there.
+    """
+    kept = list(wanted)[:settings.limit()]
+    if found is not None:
+        result_files.check_pairs(kept, set(found) - set(list(wanted)[len(kept):]), folder)
+    return kept
+
+
 def expected(prep: Optional[str], otherwise: Callable[[], List[str]]) -> List[str]:
     """The ids that results must be of: those that were preprocessed into the folder `prep`, else `otherwise()`."""
-    from common.data import dataset
     return [record["id"] for record in dataset.read_manifest(prep)] if prep else otherwise()

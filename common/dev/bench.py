@@ -34,6 +34,7 @@ from common.base import (
     workers,  # before NumPy, as IntraDA's postprocess does
 )
 from common.base.errors import UserError
+from common.base.tables import aligned
 from common.data import dataset
 from common.dev.bench_steps import MODELS, Step, environment, placed, scripts
 
@@ -234,8 +235,7 @@ def lines(bench: Mapping[str, Any]) -> List[str]:
                            cell(row["help"]["over_bare"]), cell(ran.get("seconds")), cell(ran.get("over_bare"))])
     result = []
     for table in (steps, starts):
-        widths = [max(map(len, column)) for column in zip(*table)]
-        result += ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in table] + [""]
+        result += [*aligned(table), ""]
     machine = bench["machine"]
     return [*result, "medians (lowest to highest) of the rounds; what each figure means is in the file's definitions",
             f"! misses a goal: over its floor {FLOOR_GOAL} from {COUNT} samples on, 2 processes {SPEED_UP_GOAL}, "

@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from common.base import facts, files, model_file
 from common.base.errors import UserError
+from common.base.tables import aligned
 from common.devices.ais_infer import AisInfer
 from common.devices.processes import FINISHED
 from common.devices.tool import Device, Tool, link_all
@@ -122,10 +123,9 @@ def lines(record: Mapping[str, Any], references: Sequence[facts.Reference] = ())
     body = [(str(name), str(one["sample_count"]), *(f"{one[key]:.2f}" for key in ("samples_per_s",
                                                                                  "end_to_end_samples_per_s")))
             for name, one in [*((one["device"], one) for one in record["devices"]), ("together", record)]]
-    widths = [max(map(len, column)) for column in zip(head, *body)]
     by = record["provenance"]
     who = "npu" if by["backend"] == "npu" else f"{by['backend']}, no NPU figure"
-    return [*("  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in (head, *body)),
+    return [*aligned([head, *body], right=range(len(head))),
             f"  by {who}: {by['device']}; together: samples/s is the sum, end to end all samples over the longest time",
             *(f"  reference {one.device}, batch {one.batch}: {one.value:.6g} {one.unit} ({one.definition})"
               for one in references if one.quantity == "throughput" and one.batch == record["batch"])]

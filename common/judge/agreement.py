@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from common.base import errors, files
 from common.base.errors import UserError
@@ -68,21 +68,48 @@ def figures(result: Mapping[str, Any]) -> str:
             f"(at most {RELATIVE_EUCLIDEAN}), largest difference {result['max_abs']:.3g}: {result['verdict']}")
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
-    parser = argparse.ArgumentParser(prog="python3 -m common.judge.agreement", description=errors.first_line(__doc__),
-                                     epilog="Exit status 1 when a threshold is missed.")
+def run(argv: Optional[Sequence[str]], description: str,
+        measure: Callable[[argparse.Namespace], Tuple[Dict[str, Any], List[str]]],
+        options: Callable[[argparse.ArgumentParser], Any] = lambda parser: None, prog: Optional[str] = None) -> int:
+    """The command line of every program that compares two result folders; gives its exit status, 1 for a missed threshold.
+
+    measure: the figures for the parsed arguments (`found`, `expected`, and what `options` adds to the parser), and the
+    lines to print before the verdict.
+    """
+    parser = argparse.ArgumentParser(prog=prog, description=description, epilog="Exit status 1 when a threshold of "
+                                     "common.judge.agreement is missed; other figures have none.")
     parser.add_argument("found", metavar="FOUND", help="folder with the result files of the backend in question")
     parser.add_argument("expected", metavar="EXPECTED", help="folder with PyTorch's result files")
-    parser.add_argument("--output", metavar="JSON", help="file for the figures and the worst samples")
+    parser.add_argument("--output", metavar="JSON", help="file for the figures")
+    parser.add_argument("--npu", action="store_true", help="FOUND is of a chip: the very bytes of PyTorch are refused")
+    options(parser)
     args = parser.parse_args(argv)
-    result = compare_folders(args.found, args.expected)
+    refuse_same(args.found, args.expected, args.npu)
+    result, lines = measure(args)
     result["expected_sha256"] = digest(args.expected)
     if args.output:
         files.write_json(Path(args.output), result)
+    for line in lines:
+        print(line)
     print(f"agreement over {result['samples']} samples: {figures(result)}")
-    for row in result["worst"]:
-        print(f"  {row['file']}: cosine {row['cosine']:.9f}, largest difference {row['max_abs']:.3g}")
     return 0 if result["verdict"] == "pass" else 1
+
+
+def refuse_same(found: files.PathLike, expected: files.PathLike, npu: bool) -> None:
+    """Raise `UserError` for a folder that is compared with itself, and for an NPU's results that are PyTorch's bytes."""
+    if Path(found).resolve() == Path(expected).resolve():
+        raise UserError(f"{found}: is the folder that it is compared with; give the other backend's results")
+    if npu and digest(found) == digest(expected):
+        raise UserError(f"{found}: holds the same bytes as {expected}, which no chip gives; they are PyTorch's own results, "
+                        "copied")
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    def measure(args: argparse.Namespace) -> Tuple[Dict[str, Any], List[str]]:
+        result = compare_folders(args.found, args.expected)
+        return result, [f"  {row['file']}: cosine {row['cosine']:.9f}, largest difference {row['max_abs']:.3g}"
+                        for row in result["worst"]]
+    return run(argv, errors.first_line(__doc__), measure, prog="python3 -m common.judge.agreement")
 
 
 if __name__ == "__main__":

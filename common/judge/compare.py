@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from common.base import errors, facts, files
 from common.base.errors import UserError
-from common.base.tables import short
+from common.base.tables import aligned, short
 from common.engines import engine
 from common.infer import records
 from common.judge import agreement, reports
@@ -90,12 +90,9 @@ def lines(result: Mapping[str, Any]) -> List[str]:
         table.append([f"  over {columns[0]['backend']}'s", "-",
                       *("-" if speed is None else f"{speed / speeds[0]:.2f}" for speed in speeds), ""])
     table.append(["verdict", "-", *(column["agreement"]["verdict"] for column in columns), ""])
-    widths = [max(map(len, cells)) for cells in zip(*table)]
     text = [f"{result['model']}: the same {result['samples']} samples by each backend; differences from PyTorch's "
             "outputs"]
-    for name, *cells, threshold in table:
-        padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:])]
-        text.append("  ".join([name.ljust(widths[0]), *padded, threshold]).rstrip())
+    text += aligned(table, right=range(1, len(table[0]) - 1))
     if sum(speed is not None for speed in speeds) > 1:
         text.append("The engines ran one after the other; `python3 -m common.dev.engine_bench` lets them take turns, which "
                     "tells more on a busy machine.")

@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 from common.base import errors, facts, files
 from common.base.errors import UserError
+from common.base.tables import aligned
 from common.engines import engine
 from common.infer import records
 from common.tools import perf
@@ -112,8 +113,7 @@ def lines(sweep: Mapping[str, Any]) -> List[str]:
     head = ["batch", *axes, "mean ms", "median ms", "p99 ms", own, *(f"reference {device}" for device in devices)]
     body = [[str(row["batch"]), *(str(row[name] or "-") for name in axes), *(_cell(row[name], 2) for name in FIGURES),
              *(_cell(row["reference"].get(device), 2) for device in devices)] for row in rows]
-    widths = [max(map(len, column)) for column in zip(head, *body)]
-    text = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in (head, *body)]
+    text = aligned([head, *body], right=range(len(head)))
     by = "batch size" + "".join(f", {name}" for name in axes)
     threads = f", {best['threads']} thread{'' if best['threads'] == 1 else 's'}" if best["threads"] else ""
     return [f"{sweep['model']}: throughput in samples per second by {by}", *text,

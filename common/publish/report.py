@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import re
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from common.base import errors, facts, files, stages
 from common.base.errors import UserError
-from common.base.tables import short
+from common.base.tables import aligned, short
 from common.engines import engine
 from common.infer import records
 from common.judge import reports
@@ -58,24 +59,22 @@ def make(model: facts.Facts, inputs: Mapping[str, str], accuracy: Optional[Mappi
     return {"schema": SCHEMA, "model": model.name, "title": model.title, "inputs": dict(inputs), "accuracy": section,
             "agreement": agreement, "om_agreement": om,
             "performance": [performance(run, False) for run in runs] + [performance(run, True) for run in swept],
-            "network": network(model, runs, behind),
+            "network": network(model, runs),
             "references": [vars(entry) for entry in model.references], "disk": list(disk), "provenance": behind,
             "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "verdicts": verdicts, "verdict": overall(verdicts.values())}
 
 
-def network(model: facts.Facts, runs: Sequence[Mapping[str, Any]],
-            behind: Optional[Mapping[str, Any]]) -> Optional[Dict[str, Any]]:
+def network(model: facts.Facts, runs: Sequence[Mapping[str, Any]]) -> Optional[Dict[str, Any]]:
     """How large the network is beside the reference's: speeds of a narrower one cannot be held against the reference's.
 
-    The number of parameters is that of the ONNX file's bytes, four to a float32. None where the file is not there.
+    The number of parameters is what the export wrote into the model's metadata. None where that does not tell.
     """
-    sizes = {entry["file"]: entry["bytes"] for entry in behind["models"]} if behind else {}
-    size = sizes.get(Path(runs[-1]["provenance"]["model"]).name) if runs else None
+    told = str(runs[-1]["provenance"].get("metadata", {}).get("parameters", "")) if runs else ""
     expected = model.weights.get("parameters")
-    if not size or not expected:
+    if not re.fullmatch(r"[1-9]\d{0,15}", told) or not expected:
         return None
-    found = size // 4
+    found = int(told)
     return {"parameters": found, "reference_parameters": expected,
             "reference_size": abs(found / expected - 1) <= SAME_SIZE}
 
@@ -189,9 +188,8 @@ def row(report: Mapping[str, Any]) -> Tuple[str, ...]:
 def table(found: Sequence[Mapping[str, Any]]) -> List[str]:
     """The summary of several reports in one screen."""
     body = [row(report) for report in found]
-    widths = [max(map(len, column)) for column in zip(HEAD, *body)]
-    result = ["  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip() for cells in (HEAD, *body)]
-    result.insert(1, "  ".join("-" * width for width in widths))
+    rule = ["-" * max(map(len, column)) for column in zip(HEAD, *body)]
+    result = aligned([HEAD, rule, *body])
     result.append("accuracy / samples; compute: median of one batch on the device / its size")
     for text, key, names in (("demo data, drawn by code", "data", ("demo",)),
                              ("demo weights, which come with this collection", "checkpoint", ("demo",)),

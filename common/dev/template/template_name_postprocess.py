@@ -8,7 +8,7 @@ from typing import Dict, Optional, Sequence
 
 import numpy as np
 
-from common.base import errors, facts, files, settings
+from common.base import errors, facts, files
 from common.base.errors import UserError
 from common.data import dataset, evaluation, result_files
 from common.judge import verdicts
@@ -37,10 +37,8 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
     args = parser.parse_args(argv)
     labels = read_labels(args.labels)
     found = result_files.find(args.results) if samples is None else {}
-    taken = (list(samples) if samples is not None else evaluation.expected(args.prep, lambda: sorted(found)))[
-        :settings.limit()]
-    if samples is None:
-        result_files.check_pairs(taken, found, args.results)
+    wanted = evaluation.expected(args.prep, lambda: sorted(found)) if samples is None else samples
+    taken = evaluation.taken(wanted, found if samples is None else None, args.results)
     missing = [name for name in taken if name not in labels]
     if missing:
         raise UserError(f"{args.labels}: no class for {missing[0]}")
