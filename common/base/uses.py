@@ -34,7 +34,7 @@ def used() -> List[str]:
     named = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
     sources = {os.path.realpath(path) for path in named if path}
     # torch gives modules that it makes itself a bare name as their file, as if it lay here
-    return sorted(_noted | {path for path in sources if _is_own(os.path.dirname(path)) and os.path.isfile(path)})
+    return sorted(path for path in _noted | {path for path in sources if _is_own(os.path.dirname(path))} if os.path.isfile(path))
 
 
 def digest() -> str:
