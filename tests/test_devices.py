@@ -526,7 +526,7 @@ def test_report_page_and_readme_tell_each_device_and_all_together(copied, pictur
 def test_from_nothing_every_stage_of_every_model_follows_from_the_merged_results(model, copied):  # noqa: F811
     result = make(copied, "-n", "-C", model, "all", "compare", "B=build_fresh", "DEVICES=0,1")
     assert result.returncode == 0, result.stderr
-    assert 'python" -m common.devices "0,1" -- ' in result.stdout
+    assert 'INTERPRETER" -m common.devices "0,1" -- ' in result.stdout
     assert "dumpOutput_device0" not in result.stdout and "onnxruntime_batchsize" not in result.stdout
 
 

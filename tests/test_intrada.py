@@ -363,7 +363,7 @@ def test_layout_is_the_official_one(plain, run, flags, link):
 
 def test_copies_in_place_of_links_leave_the_sources_alone(plain, run):
     run(INTRADA / "lay_out_cityscapes.py", "plain", "set", cwd=plain)
-    left = plain / "set/leftImg8bit/val/aachen/.aachen_000000_000019_leftImg8bit.part.png"  # by a run that was killed
+    left = plain / "set/leftImg8bit/val/aachen/.part-999999999-0.png"  # by a run that was killed
     left.symlink_to(plain / "plain/train_label/aachen_000000_000019_gtFine_labelIds.png")
     assert run(INTRADA / "lay_out_cityscapes.py", "plain", "set", "--copy", cwd=plain).returncode == 0
     source = plain / "plain/train_img/aachen_000000_000019_leftImg8bit.png"

@@ -117,7 +117,7 @@ def kind(path: PathLike) -> str:
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):  # a NUL in the name, or one that is too long
-        return "a link to nothing" if _is_link(path) else "nothing"
+        return "a link to a file that is gone" if _is_link(path) else "nothing"
     names = ((stat.S_ISREG, "a file"), (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a FIFO"),
              (stat.S_ISSOCK, "a socket"))
     return next((name for test, name in names if test(mode)), "a device")

@@ -47,6 +47,8 @@ $(call one_of,OVERFLOW,saturate inf)
 $(call one_of,SUMS,f32 f16)
 $(call one_of,SOURCE,built-in upstream)
 $(call one_of,STREAM,0 1 ray)
+$(call one_of,INPUT,onehot labels)
+$(call one_of,REFLECT_PAD,pad slice)
 $(if $(filter build build_%,$(B)),$(if $(findstring /,$(B)),$(call refuse,B,build or build_NAME)),$(call refuse,B,build or build_NAME))
 
 # of the collection's Makefile: a model's own dataset and checkpoint
