@@ -413,7 +413,7 @@ def test_ctrl_c_amid_a_long_inference_ends_it_at_once_and_keeps_what_was_finishe
 @pytest.mark.parametrize("spoil, part", [
     (lambda folder: (folder / "LR/02x2.png").write_bytes(b"no picture"), "LR/02x2.png: cannot be decoded"),
     (lambda folder: draw_edsr(folder, 4, bright=2), "02x2: NaN or infinity in the network's output"),
-    (lambda folder: picture(folder / "HR/02.png", np.zeros((60, 60, 3), np.uint8)), "HR/02.png: is 60x60")])
+    (lambda folder: picture(folder / "HR/02.png", np.zeros((60, 60, 3), np.uint8)), "HR/02.png: is 60x60, the low-resolution picture 02x2 is 20x20")])
 def test_a_sample_that_fails_is_one_line_and_those_before_it_are_kept(spoil, part, tmp_path):
     case = EDSR._replace(model=lambda path: edsr(path, nan=True))
     folder = fresh(case, tmp_path)

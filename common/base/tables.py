@@ -14,8 +14,3 @@ def aligned(rows: Sequence[Sequence[str]], right: Container[int] = ()) -> List[s
 def short(value: float) -> str:
     """Four digits, all those before the point: 0.6484, 135.3, 24640."""
     return f"{value:.0f}" if value >= 1000 else f"{value:.4g}"
-
-
-def plural(count: int, one: str, more: str = "") -> str:
-    """`1 thread`, `2 threads`, `3 batches` (`more` where an s is not all)."""
-    return f"{count} {one if count == 1 else more or one + 's'}"

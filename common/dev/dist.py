@@ -37,8 +37,8 @@ NAMES = {"facts.json", "fingerprint.json", "results.json", "demo.pth", "demo.jso
          "LICENSE.upstream", "Makefile", "requirements.txt", "modelzoo_level.txt", "val_ids.txt"}
 REQUIRED = ("facts.json", "LICENSE", "Makefile", "README.md", "requirements.txt", "modelzoo_level.txt", "env.sh",
             "test/offline_inference_testcase.sh", "test/pth2om.sh")
-LEFT_OUT = {"setup.mk", "setup.sh"}
-"""Of common/: what sets up the collection's environment."""
+LEFT_OUT = {"setup.mk", "setup.sh", "template"}
+"""Of common/: what sets up the collection's environment, and what `make new` copies."""
 LINKS = {"README.md": ("](README.md)", "](README.en.md)"), "README.en.md": ("](README.zh.md)", "](README.md)")}
 """The READMEs link to each other; in the copy they have other names."""
 
@@ -70,7 +70,7 @@ def selection(folder: Path) -> Dict[str, Path]:
         chosen["README.en.md"], chosen["README.md"] = chosen["README.md"], chinese
     shared = Path(__file__).resolve().parents[1]
     for path in sorted(shared.rglob("*")):
-        if path.is_file() and path.suffix in {*KINDS, ".json"} and path.name not in LEFT_OUT:
+        if path.is_file() and path.suffix in {*KINDS, ".json"} and not LEFT_OUT & set(path.relative_to(shared).parts):
             chosen[f"common/{path.relative_to(shared)}"] = path
     missing = [name for name in REQUIRED if name not in chosen]
     if missing:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from common.base import files, json_files, uses
+from common.base import files, json_files, settings, uses
 from common.base.errors import UserError
 from common.base.journal import Journal, stamp
 from common.data import result_files
@@ -81,10 +81,11 @@ def refuse_npu_only(args: argparse.Namespace, flags: Sequence[str]) -> None:
 def whole(low: int, high: Optional[int] = None) -> Callable[[str], int]:
     """An argparse type: a whole number from `low`, to `high` where that is given."""
     def number(text: str) -> int:
-        if not text.isdigit() or int(text) < low or (high is not None and int(text) > high):
+        try:
+            return settings.number(text, "", low, settings.HIGHEST if high is None else high)
+        except UserError as error:
             limits = f"in {low} to {high}" if high is not None else f"a whole number from {low}"
-            raise argparse.ArgumentTypeError(f"must be {limits}, found {text}")
-        return int(text)
+            raise argparse.ArgumentTypeError(f"must be {limits}, found {text[:40]}") from error
     return number
 
 

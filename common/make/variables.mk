@@ -36,6 +36,11 @@ LETTERS := a b c d e f g h i j k l m n o p q r s t u v w x y z A B C D E F G H I
 refuse   = $(error $(1)=$($(1)): expected $(2))
 $(foreach name,$(GIVEN),$(if $(findstring $(newline),$($(name))),$(error $(name): its value holds a line break)))
 $(foreach name,$(filter $(NUMBERS),$(GIVEN)),$(if $(call left,$(strip $($(name))),$(DIGITS)),$(call refuse,$(name),a whole number)))
+apart = $(if $(2),$(call apart,$(subst $(firstword $(2)),$(firstword $(2)) ,$(1)),$(wordlist 2,99,$(2))),$(1))
+$(foreach name,$(filter $(NUMBERS),$(GIVEN)),$(if $(word 10,$(call apart,$($(name)),$(DIGITS))),$(call refuse,$(name),a number \
+    of at most nine digits)))
+$(foreach name,$(filter-out SEED,$(filter $(NUMBERS),$(GIVEN))),$(if $(strip $($(name))),$(if $(call left,$($(name)),0),,$(call \
+    refuse,$(name),at least 1))))
 $(foreach name,$(filter $(LISTS_),$(GIVEN)),$(if $(strip $(call left,$(subst all,,$($(name))),$(comma) $(DIGITS))),$(call \
     refuse,$(name),whole numbers)))
 $(foreach name,$(filter $(WORDS),$(GIVEN)),$(if $(strip $(call left,$($(name)),$(DIGITS) $(LETTERS) _ - . / = $(comma) +)),$(call \
