@@ -63,6 +63,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     places = layout(args.source, args.part)
     if args.copy:
         files.need_space(args.target, sum(path.stat().st_size for path in places.values()), "Leave out --copy to link.")
+    for folder in {(Path(args.target) / place).parent for place in places}:
+        files.sweep(folder)
     for place, path in places.items():
         with files.atomic(Path(args.target) / place, link=True) as temporary:
             temporary.unlink(missing_ok=True)  # a killed run's link must not be written through

@@ -43,7 +43,7 @@ def test_every_help_answers_without_docstrings(run):
     assert [found for found in ordered(ask, SCRIPTS) if found] == []
 
 
-@pytest.mark.parametrize("arguments", [("EDSR/make_lr.py", "--help"), ("-m", "common.data.inputs", "--help"),
+@pytest.mark.parametrize("arguments", [("EDSR/make_lr.py", "--help"), ("-m", "common.make.check", "--help"),
                                        ("EDSR/edsr_postprocess.py", "--help")], ids=" ".join)
 def test_help_answers_without_docstrings(run, arguments):
     script = arguments if arguments[0] == "-m" else (str(ROOT / arguments[0]), *arguments[1:])

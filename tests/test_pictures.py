@@ -106,7 +106,7 @@ def test_a_bomb_is_one_line(tmp_path, run):
 def test_a_dangling_link_and_a_pipe_are_not_passed_over(tmp_path):
     Image.new("L", (2, 2)).save(tmp_path / "a.png")
     for make, found in ((lambda path: path.symlink_to("gone.png"), "a link to a file that is gone"),
-                        (os.mkfifo, "a device, pipe or socket")):
+                        (os.mkfifo, "a FIFO")):
         make(tmp_path / "b.png")
         with pytest.raises(UserError, match=f"b.png.*{found}"):
             pictures.find(tmp_path)

@@ -410,10 +410,26 @@ def test_ctrl_c_amid_a_long_inference_ends_it_at_once_and_keeps_what_was_finishe
 # errors
 
 
+def cut_short(path: Path) -> None:
+    """A picture whose header is whole, so that only decoding it fails."""
+    path.write_bytes(path.read_bytes()[:-40])
+
+
 @pytest.mark.parametrize("spoil, part", [
     (lambda folder: (folder / "LR/02x2.png").write_bytes(b"no picture"), "LR/02x2.png: cannot be decoded"),
+    (lambda folder: picture(folder / "HR/02.png", np.zeros((60, 60, 3), np.uint8)),
+     "HR/02.png: is 60x60, the low-resolution picture 02x2 is 20x20")])
+def test_what_a_pictures_header_tells_is_said_before_the_first_sample(spoil, part, tmp_path):
+    folder = fresh(EDSR, tmp_path)
+    spoil(folder)
+    one_line_error(run(EDSR, folder, {"JOBS": "3"}), part)
+    assert notes(folder) == []
+
+
+@pytest.mark.parametrize("spoil, part", [
+    (lambda folder: cut_short(folder / "LR/02x2.png"), "LR/02x2.png: cannot be decoded"),
     (lambda folder: draw_edsr(folder, 4, bright=2), "02x2: NaN or infinity in the network's output"),
-    (lambda folder: picture(folder / "HR/02.png", np.zeros((60, 60, 3), np.uint8)), "HR/02.png: is 60x60, the low-resolution picture 02x2 is 20x20")])
+    (lambda folder: cut_short(folder / "HR/02.png"), "HR/02.png: cannot be decoded")])
 def test_a_sample_that_fails_is_one_line_and_those_before_it_are_kept(spoil, part, tmp_path):
     case = EDSR._replace(model=lambda path: edsr(path, nan=True))
     folder = fresh(case, tmp_path)

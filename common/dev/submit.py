@@ -223,7 +223,7 @@ def request(folder: Path) -> str:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    parser = argparse.ArgumentParser(prog="python3 -m common.dev.submit", description=__doc__.splitlines()[0],
+    parser = argparse.ArgumentParser(prog="python3 -m common.dev.submit", description=errors.first_line(__doc__),
                                      epilog="Exit status 1 while a finding stands.")
     parser.add_argument("folder", help="the folder to review")
     parser.add_argument("--output", metavar="DIR", help="where all is well, also write row.md and pull_request.md there")

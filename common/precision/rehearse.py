@@ -59,7 +59,7 @@ def lines(found: Mapping[str, Any]) -> List[str]:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    parser = argparse.ArgumentParser(prog="python3 -m common.precision.rehearse", description=__doc__.splitlines()[0],
+    parser = argparse.ArgumentParser(prog="python3 -m common.precision.rehearse", description=errors.first_line(__doc__),
                                      epilog="Exit status 1 when the outputs miss a threshold of the agreement.")
     parser.add_argument("--output", default="rehearse.json", help="default: %(default)s")
     args = parser.parse_args(argv)
