@@ -10,9 +10,9 @@ q      = '$(subst ','\'',$(1))'
 # paths and names: any text of one line; numbers; numbers with commas or blanks between; words without quotes or blanks
 TEXTS   := DATASETS_PATH PTH OM_RESULT GPU_RESULT UPSTREAM_URL DEST DATA_NAME PYTHON HOLDER PICTURE OTHER $(foreach name,$(ALL_MODELS) \
            $(NAME),$(name)_DATASETS_PATH $(name)_PTH)
-NUMBERS := LIMIT BATCH SIZE PERF_SIZE ROUND LOOP SEED DIGIT THREADS JOBS ACTORS COUNT
+NUMBERS := LIMIT BATCH SIZE PERF_SIZE ROUND LOOP SEED THREADS JOBS ACTORS COUNT
 LISTS_  := DEVICES BATCHES SWEEP_THREADS
-WORDS   := DEVICE PRECISION OVERFLOW SUMS SOURCE STREAM INPUT REFLECT_PAD RES_SCALE PHOTOS SOC_VERSION SEEDED ENGINES \
+WORDS   := DEVICE PRECISION OVERFLOW SUMS SOURCE STREAM INPUT REFLECT_PAD RES_SCALE PHOTOS DIGIT SOC_VERSION SEEDED ENGINES \
            SWEEP_ENGINES MODELS MODEL FULL V B
 
 # a value from the command line, or one of these from the environment, in place of what make would expand it to
@@ -35,12 +35,11 @@ DIGITS  := 0 1 2 3 4 5 6 7 8 9
 LETTERS := a b c d e f g h i j k l m n o p q r s t u v w x y z A B C D E F G H I J K L M N O P Q R S T U V W X Y Z
 refuse   = $(error $(1)=$($(1)): expected $(2))
 $(foreach name,$(GIVEN),$(if $(findstring $(newline),$($(name))),$(error $(name): its value holds a line break)))
-$(foreach name,$(filter $(NUMBERS),$(GIVEN)),$(if $(call left,$(strip $($(name))),$(DIGITS)),$(call refuse,$(name),a whole number)))
-apart = $(if $(2),$(call apart,$(subst $(firstword $(2)),$(firstword $(2)) ,$(1)),$(wordlist 2,99,$(2))),$(1))
-$(foreach name,$(filter $(NUMBERS),$(GIVEN)),$(if $(word 10,$(call apart,$($(name)),$(DIGITS))),$(call refuse,$(name),a number \
-    of at most nine digits)))
-$(foreach name,$(filter-out SEED,$(filter $(NUMBERS),$(GIVEN))),$(if $(strip $($(name))),$(if $(call left,$($(name)),0),,$(call \
-    refuse,$(name),at least 1))))
+# $(call apart,TEXT,CHARACTERS): the text with a blank behind each of these; a number of ten digits is a slip
+apart  = $(if $(2),$(call apart,$(subst $(firstword $(2)),$(firstword $(2)) ,$(1)),$(wordlist 2,99,$(2))),$(1))
+number = $(if $(or $(call left,$(2),$(DIGITS)),$(word 10,$(call apart,$(2),$(DIGITS)))),$(call refuse,$(1),a whole number of at \
+         most nine digits),$(if $(filter SEED,$(1))$(call left,$(2),0),,$(call refuse,$(1),at least 1)))
+$(foreach name,$(filter $(NUMBERS),$(GIVEN)),$(if $(strip $($(name))),$(call number,$(name),$(strip $($(name))))))
 $(foreach name,$(filter $(LISTS_),$(GIVEN)),$(if $(strip $(call left,$(subst all,,$($(name))),$(comma) $(DIGITS))),$(call \
     refuse,$(name),whole numbers)))
 $(foreach name,$(filter $(WORDS),$(GIVEN)),$(if $(strip $(call left,$($(name)),$(DIGITS) $(LETTERS) _ - . / = $(comma) +)),$(call \
