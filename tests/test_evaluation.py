@@ -46,8 +46,8 @@ def test_a_result_that_is_cut_off_is_told_and_no_figure_is_given(tmp_path, monke
 
 
 def test_results_are_expected_of_what_was_preprocessed_else_of_what_the_script_says(tmp_path):
-    records = [{"id": name, "bin": f"{name}.bin"} for name in "ba"]
-    (tmp_path / "manifest.json").write_text(json.dumps({"samples": records}))
+    records = [{"id": name, "bin": f"{name}.bin", "source": [], "stamp": [], "shape": [1], "dtype": "float32"} for name in "ba"]
+    (tmp_path / "manifest.json").write_text(json.dumps({"recipe": {}, "samples": records}))
     assert evaluation.expected(str(tmp_path), lambda: ["c"]) == ["b", "a"]
     assert evaluation.expected(None, lambda: ["c"]) == ["c"]
     with pytest.raises(UserError, match="preprocessing has not been run there"):

@@ -64,7 +64,7 @@ def test_edsr_script_shows_the_worst_first(tmp_path, run):
     assert [row["sample"] for row in shown["rows"]] == ["2x2", "0x2", "1x2"]
     assert all((tmp_path / panel["image"]).is_file() for row in shown["rows"] for panel in row["panels"])
     (tmp_path / "save/0x2.png").unlink()
-    one_line_error(run(ROOT / "EDSR/edsr_gallery.py", *arguments, cwd=tmp_path), "0x2.png: no such file")
+    one_line_error(run(ROOT / "EDSR/edsr_gallery.py", *arguments, cwd=tmp_path), "0x2.png: expected a picture there, found nothing")
 
 
 def test_unet_overlay_colours_hits_additions_and_misses():

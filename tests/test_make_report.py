@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -44,8 +43,10 @@ def test_a_second_run_makes_no_report_anew(project):
 
 
 def test_a_missed_threshold_is_in_the_report_and_is_makes_exit_status(project, tmp_path):
-    shutil.copy(project / "EDSR/build/agreement.json", tmp_path / "agreement.json")
-    missed = f'agreement_CMD=sed s/pass/fail/ "{tmp_path}/agreement.json" > agreement.json; false'
+    found = json.loads((project / "EDSR/build/agreement.json").read_text())
+    missing = {"cosine": 0.5, "verdict": "fail", "worst": [{**row, "cosine": 0.5} for row in found["worst"]]}
+    (tmp_path / "agreement.json").write_text(json.dumps({**found, **missing}))
+    missed = f'agreement_CMD=cp "{tmp_path}/agreement.json" agreement.json; false'
     result = make(project, "-C", "EDSR", "all", missed, *NARROW)
     assert result.returncode == 2 and ": fail" in result.stdout
     assert json.loads((project / "EDSR/build/report.json").read_text())["verdict"] == "fail"

@@ -90,4 +90,4 @@ def test_what_a_stream_cannot_be_asked_for_is_one_line(edsr):
 
 
 def test_help_tells_of_it(edsr):
-    assert "[STREAM=1]" in edsr("help").stdout
+    assert "[STREAM=1|ray]" in edsr("help").stdout

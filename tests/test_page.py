@@ -193,9 +193,9 @@ def test_places_on_the_axis_are_logarithmic():
 
 
 def test_a_network_of_another_size_is_named_and_warned_of(tmp_path):
-    origin = behind()
-    origin["models"][0]["bytes"] = 40000
-    text = Checked(page.build([(full(behind=origin), tmp_path)], 200)).text
+    record = run_record()
+    record["provenance"]["metadata"]["parameters"] = "10000"
+    text = Checked(page.build([(full(runs=[record]), tmp_path)], 200)).text
     assert "ONNX Runtime, a network of another size, here" in text
     assert "Beware: the network measured has about 10 thousand parameters, the reference's 1.37 million" in text
     assert "Beware" not in Checked(page.build([(full(), tmp_path)], 200)).text

@@ -100,8 +100,8 @@ def test_a_bad_picture_is_one_line(place):
 
 
 @pytest.mark.parametrize("variables, parts", [
-    ({"ENGINE": "dask"}, ("ENGINE=dask", "ray")),
-    ({"ENGINE": "ray", "ACTORS": "none"}, ("ACTORS=none", "at least 1")),
+    ({"STREAM": "dask"}, ("STREAM=dask", "ray")),
+    ({"STREAM": "ray", "ACTORS": "none"}, ("ACTORS=none", "at least 1")),
 ])
 def test_settings_that_cannot_be_are_refused(place, variables, parts):
     one_line_error(plain_errors(stream(place, **variables)), *parts)

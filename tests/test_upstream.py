@@ -184,9 +184,9 @@ def test_export_takes_the_upstreams_network_and_says_so_in_the_file(model, repos
         file = onnx.load(str(model / f"{source}.onnx"))
         found[source] = ({node.op_type for node in file.graph.node if node.op_type in ("Add", "Mul")},
                          {entry.key: entry.value for entry in file.metadata_props})
-    assert found[""] == found["built-in"] == ({"Mul", "Add"}, {"a": "b"})
+    assert found[""] == found["built-in"] == ({"Mul", "Add"}, {"a": "b", "parameters": "4"})
     assert found["upstream"][0] == {"Mul"}
-    assert found["upstream"][1] == {"a": "b", "upstream": "http://127.0.0.1:9/none.git@"
+    assert found["upstream"][1] == {"a": "b", "parameters": "4", "upstream": "http://127.0.0.1:9/none.git@"
                                                           + git(repository, "rev-parse", "HEAD~")}
 
 

@@ -69,14 +69,14 @@ class Floor(NamedTuple):
     def work(self, out: Path) -> None:
         from PIL import Image
         for path in self.decode:
-            with pictures.opened(path) as image:
+            with Image.open(path) as image:
                 np.asarray(image)
         for path in self.read:
             np.fromfile(path, np.uint8)
         for name, array in self.write:
             array.tofile(out / name)
         for name, pixels in self.encode:
-            Image.fromarray(pixels).save(out / name)
+            (out / name).write_bytes(pictures.encoded(name, pixels))
 
 
 def run_floor(floors: Sequence[Floor], out: Path, jobs: int) -> None:

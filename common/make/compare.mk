@@ -63,8 +63,8 @@ ifneq ($(filter-out 0,$(STREAM)),)
 compare:
 	@echo "error: make compare needs the result files that STREAM=1 does not leave; run it without" >&2; exit 1
 else
-compare: $(addprefix $(B)/,$(infer_OUT) $(pytorch_OUT) $(postprocess_OUT) $(agreement_OUT) $(pytorch_postprocess_OUT)) \
-         $(ENGINES:%=$(B)/compare/%/compared) ## one table: PyTorch, ONNX, ENGINES="cpu-f16 openvino-bf16", and the result folders OM_RESULT=, GPU_RESULT=
+compare: $(addprefix $(B)/,$(infer_OUT) $(pytorch_OUT) $(postprocess_OUT) $(agreement_OUT) $(pytorch_postprocess_OUT))
+compare: $(ENGINES:%=$(B)/compare/%/compared) ## one table: PyTorch, ONNX, ENGINES="cpu-f16 openvino-bf16", and the result folders OM_RESULT=, GPU_RESULT=
 	@cd $(B) && rm -rf compare/OM compare/GPU
 	@$(if $(OM_RESULT),cd $(B) && $(call another,OM),:)
 	@$(if $(GPU_RESULT),cd $(B) && $(call another,GPU),:)

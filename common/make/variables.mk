@@ -5,6 +5,7 @@ define newline
 
 endef
 comma := ,
+blank := $() $()
 q      = '$(subst ','\'',$(1))'
 
 # paths and names: any text of one line; numbers; numbers with commas or blanks between; words without quotes or blanks
@@ -44,13 +45,13 @@ $(foreach name,$(filter $(LISTS_),$(GIVEN)),$(if $(strip $(call left,$(subst all
     refuse,$(name),whole numbers)))
 $(foreach name,$(filter $(WORDS),$(GIVEN)),$(if $(strip $(call left,$($(name)),$(DIGITS) $(LETTERS) _ - . / = $(comma) +)),$(call \
     refuse,$(name),letters$(comma) digits and _-./=)))
-one_of = $(if $(filter-out $(2),$($(1))),$(call refuse,$(1),one of $(2)))
+one_of = $(if $(filter-out $(2),$($(1))),$(call refuse,$(1),$(subst $(blank), or ,$(2))))
 $(call one_of,DEVICE,cpu cuda tensorrt cann openvino)
 $(call one_of,PRECISION,f16 f32 bf16)
 $(call one_of,OVERFLOW,saturate inf)
 $(call one_of,SUMS,f32 f16)
 $(call one_of,SOURCE,built-in upstream)
-$(call one_of,STREAM,0 1 ray)
+$(call one_of,STREAM,1 ray 0)
 $(call one_of,INPUT,onehot labels)
 $(call one_of,REFLECT_PAD,pad slice)
 $(if $(filter build build_%,$(B)),$(if $(findstring /,$(B)),$(call refuse,B,build or build_NAME)),$(call refuse,B,build or build_NAME))
