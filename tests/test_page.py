@@ -16,7 +16,7 @@ from common.base import files
 from common.base.errors import UserError
 from common.publish import explore, gallery, page
 from conftest import one_line_error
-from test_report import MODELS, behind, full, run_record
+from test_report import MODELS, full, run_record
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 

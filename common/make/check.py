@@ -22,11 +22,12 @@ def put(path: Path, text: str) -> None:
 
 def stale(build: Path, names: Sequence[str]) -> None:
     """Touch the command line of each of these stages that has no record, or whose sources, or whose files, are not those
-    of its record any more: make runs it again."""
+    of its record any more, as where a stage of another way to run wrote over them: make runs it again."""
     records = stages.load(build)
     owner, again = stages.owners(records), {stage for stage, _ in stages.changed(build, records)}
+    others = {path for path, stage in owner.items() if stage not in names}
     for record in records:
-        if owner.get(record["out"]) != record["stage"] or any(
+        if owner.get(record["out"]) != record["stage"] or others & set(record["wrote"]) or any(
                 not os.path.exists(path) or stamp(path) != kept for path, kept in record["uses"].items()):
             again.add(record["stage"])
     again |= set(names) - {record["stage"] for record in records}
