@@ -54,7 +54,7 @@ include $(MK)/stream.mk
 endif
 
 # What a stage's line means beside its words: no export depends on samples, and only what is timed on device and threads.
-settings = $(if $(filter seeded export% om-%,$(1)),$(SOURCE:%= SOURCE=%),$(if $(filter perf% sweep-% size,$(1)),, LIMIT=$(LIMIT))) \
+settings = $(if $(filter seeded export% om-%,$(1)),$(SOURCE:%= SOURCE=%),$(if $(filter perf% sweep-% size demo fingerprint,$(1)),, LIMIT=$(LIMIT))) \
            $(if $(filter infer perf% stream,$(1)),DEVICE=$(DEVICE)$(PRECISION:%= PRECISION=%) THREADS=$(THREADS)) \
            $(if $(or $(filter %cpu-f16,$(1)),$(filter f16,$(PRECISION))),$(OVERFLOW:%= OVERFLOW=%)$(SUMS:%= SUMS=%)) \
            $(if $(filter stream,$(1)),$(DEVICES:%= DEVICES=%) STREAM=$(STREAM)$(ACTORS:%= ACTORS=%))
