@@ -9,12 +9,12 @@ blank := $() $()
 q      = '$(subst ','\'',$(1))'
 
 # paths and names: any text of one line; numbers; numbers with commas or blanks between; words without quotes or blanks
-TEXTS   := DATASETS_PATH PTH OM_RESULT GPU_RESULT UPSTREAM_URL DEST DATA_NAME PYTHON HOLDER PICTURE OTHER $(foreach name,$(ALL_MODELS) \
+TEXTS   := DATASETS_PATH PTH TORCH_INDEX OM_RESULT GPU_RESULT UPSTREAM_URL DEST DATA_NAME PYTHON HOLDER PICTURE OTHER $(foreach name,$(ALL_MODELS) \
            $(NAME),$(name)_DATASETS_PATH $(name)_PTH)
 NUMBERS := LIMIT BATCH SIZE PERF_SIZE ROUND LOOP SEED THREADS JOBS ACTORS COUNT
 LISTS_  := DEVICES BATCHES SWEEP_THREADS
 WORDS   := DEVICE PRECISION OVERFLOW SUMS SOURCE STREAM INPUT REFLECT_PAD RES_SCALE PHOTOS DIGIT SOC_VERSION SEEDED ENGINES \
-           SWEEP_ENGINES MODELS MODEL FULL V B
+           SWEEP_ENGINES MODELS MODEL FULL V B TORCH
 
 # a value from the command line, or one of these from the environment, in place of what make would expand it to
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(or $(filter command%,$(firstword $(origin $(name)))),$(and $(filter \
@@ -51,6 +51,7 @@ $(call one_of,PRECISION,f16 f32 bf16)
 $(call one_of,OVERFLOW,saturate inf)
 $(call one_of,SUMS,f32 f16)
 $(call one_of,SOURCE,built-in upstream)
+$(call one_of,TORCH,cpu)
 $(call one_of,STREAM,1 ray 0)
 $(call one_of,INPUT,onehot labels)
 $(call one_of,REFLECT_PAD,pad slice)
