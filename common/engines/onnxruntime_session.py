@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Collection, Dict, List, Optional, Sequence
 
 from common.base import files
 from common.base.errors import UserError
@@ -17,7 +17,8 @@ class Session(Engine):
     """An ONNX file in ONNX Runtime, on the CPU or another execution provider. device: one of `PROVIDERS`.
 
     spin: whether threads that wait for work keep their core; False where pre- and postprocessing share the cores.
-    precision: f16 rehearses half precision, `common.engines.half`; empty computes in what the file says.
+    precision: f16 rehearses half precision, `common.engines.half`; empty computes in what the file says. keep: what stays
+    in float32 of a rehearsal, by default what `KEEP` of the environment lists.
     adjust: changes the `onnxruntime.SessionOptions` before the model is loaded, to measure what they do.
     Raises `UserError` when the file is missing, an `.om`, truncated or not ONNX, and when the execution provider is
     not in this onnxruntime or cannot be started.
@@ -27,17 +28,17 @@ class Session(Engine):
 
     def __init__(self, path: files.PathLike, device: Optional[str] = None, threads: Optional[int] = None,
                  index: int = 0, spin: bool = True, adjust: Optional[Callable[[Any], None]] = None,
-                 precision: str = ""):
+                 precision: str = "", keep: Optional[Collection[str]] = None):
         super().__init__(path, device_name(device), threads, index)
         onnxruntime = load(self.device)
         self.provider, _, self._memory = PROVIDERS[self.device]
         self.version = onnxruntime.__version__
         self._rewritten: Optional[bytes] = None
         if precision:
-            from common.engines import half
-            how = half.mode()
-            self.provider += f", {how}"
-            self._rewritten = half.session_bytes(self.path, how)
+            from common.engines import half, keep_list
+            how, keep = half.mode(), keep_list.given() if keep is None else keep
+            self.provider += f", {how}{f', {len(keep)} kept in float32' if keep else ''}"
+            self._rewritten = half.session_bytes(self.path, how, keep)
         self._session = self._open(onnxruntime, spin, adjust)
         self.inputs = [_tensor(node, path) for node in self._session.get_inputs()]
         self.outputs = [_tensor(node, path) for node in self._session.get_outputs()]

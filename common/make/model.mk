@@ -33,7 +33,10 @@ PY  := "$$INTERPRETER"
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 DEVICE ?= cpu
 BATCH  ?= 1
-export LIMIT DEVICE DEVICES PRECISION OVERFLOW SUMS THREADS JOBS SOURCE STREAM ACTORS $(filter $(TEXTS),$(.VARIABLES))
+ifneq ($(KEEP),)
+override KEEP := $(if $(filter /%,$(KEEP)),,$(CURDIR)/)$(KEEP)
+endif
+export LIMIT DEVICE DEVICES PRECISION OVERFLOW SUMS KEEP THREADS JOBS SOURCE STREAM ACTORS $(filter $(TEXTS),$(.VARIABLES))
 # Without PTH, the demo's weights; PTH=seeded, or SEEDED= given: weights that were never trained.
 CHECKPOINT := $(or $(strip $(PTH)),$(if $(filter SEEDED,$(GIVEN)),seeded,$(or $(wildcard demo.pth),seeded)))
 export CHECKPOINT
@@ -56,7 +59,7 @@ endif
 # What a stage's line means beside its words: no export depends on samples, and only what is timed on device and threads.
 settings = $(if $(filter seeded export% om-%,$(1)),$(SOURCE:%= SOURCE=%),$(if $(filter perf% sweep-% size demo fingerprint,$(1)),, LIMIT=$(LIMIT))) \
            $(if $(filter infer perf% stream,$(1)),DEVICE=$(DEVICE)$(PRECISION:%= PRECISION=%) THREADS=$(THREADS)) \
-           $(if $(or $(filter %cpu-f16,$(1)),$(filter f16,$(PRECISION))),$(OVERFLOW:%= OVERFLOW=%)$(SUMS:%= SUMS=%)) \
+           $(if $(or $(filter %cpu-f16,$(1)),$(filter f16,$(PRECISION))),$(OVERFLOW:%= OVERFLOW=%)$(SUMS:%= SUMS=%)$(if $(KEEP), KEEP=$(shell cksum <$(call q,$(KEEP)) 2>/dev/null))) \
            $(if $(filter stream,$(1)),$(DEVICES:%= DEVICES=%) STREAM=$(STREAM)$(ACTORS:%= ACTORS=%))
 kind     = $(if $(filter infer perf% stream sweep-% compare-%,$(1)),timed) $(if $(filter agreement compare-%,$(1)),judged) \
            $(if $(filter om-%,$(1)),fresh)
@@ -163,5 +166,5 @@ clean: ## remove build/
 help: ## this list
 	@echo "$(NAME): make [target] [DATASETS_PATH=folder] [PTH=checkpoint|seeded] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann|openvino] [PRECISION=f16|f32|bf16] [DEVICES=0,1,..] [STREAM=1|ray]"
 	@echo "stages: $(STAGES)"
-	@$(call q,$(NOW)) -m common.make help Makefile model.mk om.mk try.mk compare.mk dist.mk setup.mk
+	@$(call q,$(NOW)) -m common.make help Makefile model.mk om.mk try.mk compare.mk precision.mk dist.mk setup.mk
 endif

@@ -5,14 +5,21 @@ ifneq ($(filter om om-%,$(MAKECMDGOALS)),)
 SOC_VERSION := $(or $(strip $(SOC_VERSION)),$(CHIP))
 endif
 SOC = $(or $(SOC_VERSION),"$${SOC_VERSION:?e.g. Ascend310P3}")
+# what `make keep` has left: the operators that stay in float32
+KEPT := $(if $(wildcard $(B)/keep_dtype.cfg), --keep_dtype=keep_dtype.cfg)
 define om_stage
 om-$(1)_OUT  := $(1).om
 om-$(1)_CMD   = $$(call om_CMD,$(1))
-om-$(1)_NEED := $(call om_NEED,$(1))
+om-$(1)_NEED := $(call om_NEED,$(1)) $(if $(KEPT),keep_dtype.cfg)
 endef
 $(foreach name,$(OM),$(eval $(call om_stage,$(name))))
 $(foreach name,$(OM),$(eval $(call stage_rules,om-$(name))))
 ASKED += $(if $(filter om om-%,$(MAKECMDGOALS)),$(OM:%=om-%))
+ifneq ($(and $(KEPT),$(filter om om-%,$(MAKECMDGOALS))),)
+ifneq ($(shell [ $(B)/keep_dtype.cfg -ot $(B)/$(INFERRED) ] && echo older),)
+$(warning $(B)/keep_dtype.cfg is older than $(INFERRED): make keep again, or remove it)
+endif
+endif
 # before any work
 ifneq ($(and $(filter om om-%,$(MAKECMDGOALS)),$(if $(DRY),,yes)),)
 NO_OM := $(shell command -v atc >/dev/null || { echo "error: no atc on PATH, so no .om: \`. ./env.sh\` finds CANN where it" \

@@ -62,6 +62,8 @@ simplify_CMD   = $(PY) -m onnxsim $(SIMPLIFY) $(ONNX).onnx $(ONNX)_sim.onnx && \
                  $(PY) -m common.convert.simplify $(ONNX).onnx $(ONNX)_sim.onnx --output simplify.json
 simplify_NEED ?= $(export_OUT)
 
+# the model file that infer runs
+INFERRED    = $(if $(filter simplify,$(STAGES)),$(PERF_ONNX).onnx,$(export_OUT))
 infer_NEED ?= $(export_OUT) $(if $(INFO),$(info_OUT),$(preprocess_OUT))
 READS      ?= $(sort $(export_OUT) $(PERF_ONNX).onnx) $(info_OUT) prep
 perf_NEED  ?= $(PERF_ONNX).onnx
@@ -116,7 +118,7 @@ SWEEP_MODEL ?= $(PERF_ONNX).onnx
 OM      ?= $(BATCHES:%=$(ONNX)_bs%)
 om_NEED ?= $(ONNX).onnx
 om_CMD  ?= atc --framework=5 --model=$(om_NEED) --output=$(1) --input_format=NCHW \
-           --input_shape="$(call SHAPE,$(1:$(ONNX)_bs%=%))"$(ATC_MORE:%= %) --precision_mode=force_fp16 --log=error \
+           --input_shape="$(call SHAPE,$(1:$(ONNX)_bs%=%))"$(ATC_MORE:%= %) --precision_mode=force_fp16$(KEPT) --log=error \
            --soc_version=$(SOC)
 
 # of the sweep, the report has what was measured as everything else was

@@ -9,7 +9,7 @@ blank := $() $()
 q      = '$(subst ','\'',$(1))'
 
 # paths and names: any text of one line; numbers; numbers with commas or blanks between; words without quotes or blanks
-TEXTS   := DATASETS_PATH PTH TORCH_INDEX OM_RESULT GPU_RESULT UPSTREAM_URL DEST DATA_NAME PYTHON HOLDER PICTURE OTHER $(foreach name,$(ALL_MODELS) \
+TEXTS   := DATASETS_PATH PTH TORCH_INDEX OM_RESULT GPU_RESULT UPSTREAM_URL DEST DATA_NAME PYTHON HOLDER PICTURE OTHER KEEP $(foreach name,$(ALL_MODELS) \
            $(NAME),$(name)_DATASETS_PATH $(name)_PTH)
 NUMBERS := LIMIT BATCH SIZE PERF_SIZE ROUND LOOP SEED THREADS JOBS ACTORS COUNT
 LISTS_  := DEVICES BATCHES SWEEP_THREADS

@@ -20,7 +20,7 @@ from common.base.pictures import opened
 from common.engines import engine
 from common.judge import reports
 from common.judge.reports import overall
-from common.publish import explore, history, report
+from common.publish import explore, history, precision, report
 
 LIMIT = 8_000_000
 """Bytes that a page may have."""
@@ -372,6 +372,7 @@ def section(one: Mapping[str, Any], folder: Path, side: int) -> Any:
             *[f"{key}: {text}. " for key in ("compute_ms", "samples_per_s", "end_to_end_samples_per_s",
                                              "peak_memory_bytes")
               for text in definitions(one["performance"], key)], cls="small dim"))
+    made.add(*precision.section(folder, table))
     if one["disk"]:
         made.add(tags.h3("On disk"), disk_table(one))
     if one["provenance"]:
