@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, 
 from common.base import files, names, settings, uses
 from common.base.errors import UserError
 from common.base.journal import Journal, stamp
+from common.base.progress import progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,8 +82,6 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
     longer asked for are removed. It is done by JOBS processes (`common.base.workers`). Gives back the manifest's records in
     order.
     """
-    from tqdm import tqdm
-
     from common.base import workers
     folder = Path(folder)
     sources = list(sources)
@@ -111,7 +110,7 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
                 "stamp": [stamp(path) for path in paths], "made": stamp(target[sample]),
                 "shape": list(array.shape), "dtype": str(array.dtype), **about}
 
-    made = tqdm(workers.ordered(one, todo, 3 * sample_bytes), "preprocess", len(todo), unit="sample", disable=None)
+    made = progress(workers.ordered(one, todo, 3 * sample_bytes), "preprocess", len(todo))
     for (sample, _), record in zip(todo, made):
         journal.add(sample, record)
     for stray in strays:

@@ -62,13 +62,14 @@ settings = $(if $(filter seeded export% om-%,$(1)),$(SOURCE:%= SOURCE=%),$(if $(
            $(if $(or $(filter %cpu-f16,$(1)),$(filter f16,$(PRECISION))),$(OVERFLOW:%= OVERFLOW=%)$(SUMS:%= SUMS=%)$(if $(KEEP), KEEP=$(shell cksum <$(call q,$(KEEP)) 2>/dev/null))) \
            $(if $(filter stream,$(1)),$(DEVICES:%= DEVICES=%) STREAM=$(STREAM)$(ACTORS:%= ACTORS=%))
 kind     = $(if $(filter infer perf% stream sweep-% compare-%,$(1)),timed) $(if $(filter agreement compare-%,$(1)),judged) \
-           $(if $(filter om-%,$(1)),fresh)
+           $(if $(filter om-%,$(1)),fresh) \
+           $(if $(filter export preprocess infer postprocess pytorch agreement perf stream om-% sweep-% compare-%,$(1)),told)
 needs    = $(sort $($(1)_NEED) $(if $(filter $(1),$(WEIGHTS_STAGES)),$(WEIGHTS)))
 define stage_rules
 $(B)/$($(1)_OUT): private .SHELLFLAGS := -c 'exec "$$$$INTERPRETER" -m common.make.stage "$$$$@"' stage --build $(B) \
     --out $($(1)_OUT) $(addprefix --kind ,$(call kind,$(1))) $(addprefix --need ,$(call needs,$(1))) $(1)
 $(B)/$($(1)_OUT): $(B)/.args/$(1) $(addprefix $(B)/,$(call needs,$(1))) | $(READY)
-	cd $(B) && $$($(1)_CMD)
+	$(if $(filter-out 0,$(V)),,@)cd $(B) && $$($(1)_CMD)
 .PHONY: $(1)
 $(1): $(B)/$($(1)_OUT)
 endef
@@ -125,6 +126,7 @@ build/upstream/.fetched.json: upstream ;
 $(foreach stage,$(filter export%,$(STAGES)),$(eval $(B)/$($(stage)_OUT): build/upstream/.fetched.json))
 endif
 
+DOCUMENTED := Makefile model.mk om.mk try.mk compare.mk precision.mk dist.mk setup.mk
 .PHONY: all report report.json readme selftest clean help doctor demo-weights fingerprint-write bench
 report.json: $(B)/report.json
 all: report ## the whole way: export, preprocess, inference, accuracy, performance, report
@@ -166,5 +168,8 @@ clean: ## remove build/
 help: ## this list
 	@echo "$(NAME): make [target] [DATASETS_PATH=folder] [PTH=checkpoint|seeded] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann|openvino] [PRECISION=f16|f32|bf16] [DEVICES=0,1,..] [STREAM=1|ray]"
 	@echo "stages: $(STAGES)"
-	@$(call q,$(NOW)) -m common.make help Makefile model.mk om.mk try.mk compare.mk precision.mk dist.mk setup.mk
+	@$(call q,$(NOW)) -m common.make help $(DOCUMENTED)
+
+.DEFAULT:
+	@echo $(call q,error: $(NAME) has no target $@$(call nearest,$@,$(STAGES),$(DOCUMENTED)); make lists them) >&2; exit 2
 endif

@@ -67,8 +67,11 @@ PTH := $($(NAME)_PTH)
 endif
 endif
 
+# $(call nearest,NAME,KNOWN NAMES,MAKEFILES): "; did you mean X?", or nothing
+nearest = $(shell PYTHONPATH=$(call q,$(PYTHONPATH)) $(call q,$(NOW)) -m common.make nearest $(call q,$(1)) $(call q,$(2)) $(3))
+
 # recipes see them
-export $(filter-out B V MODELS,$(filter $(TEXTS) $(NUMBERS) $(LISTS_) $(WORDS),$(GIVEN)))
+export $(filter-out B MODELS,$(filter $(TEXTS) $(NUMBERS) $(LISTS_) $(WORDS),$(GIVEN)))
 
 # a folder of a stranger's is not entered in place of ours
 unexport CDPATH

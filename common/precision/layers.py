@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from common.base import errors, facts, files, settings
 from common.base.errors import UserError
+from common.base.progress import progress
 from common.base.tables import aligned, short
 from common.engines import engine, half
 from common.precision import msprobe
@@ -109,9 +110,8 @@ def _cut(name: str, length: int = 48) -> str:
 def table(path: files.PathLike, own: str, other: str, records: Sequence[Mapping[str, Any]],
           memory: int = 512) -> Tuple[Comparison, List[Dict[str, Any]]]:
     """The comparison and its rows. other: an engine's name or an ONNX file; memory: MB of tensors held at a time."""
-    from tqdm import tqdm
     comparison = Comparison(path, own, other, records[0], memory * 1_000_000)
-    return comparison, comparison.measure(tqdm(records, desc="layers", unit="sample", disable=None))
+    return comparison, comparison.measure(progress(records, "layers"))
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
