@@ -6,8 +6,9 @@ from typing import Any, Dict, Iterable, Mapping, Optional
 from common.base import facts, files, json_files
 from common.base.errors import UserError
 from common.infer import records
+from common.judge import peaks
 
-SCHEMA = 2
+SCHEMA = 3
 """Of report.json, as `common/base/schemas/report.schema.json` says."""
 EDITED = "the file was edited or two runs were mixed, make it again"
 
@@ -121,7 +122,11 @@ def report(path: files.PathLike) -> Dict[str, Any]:
             raise UserError(f"{path}: accuracy lists {len(own['worst'])} of {own['samples']} samples; {EDITED}")
     for run in found["performance"]:
         records.check(run, f"{path}: performance of {run['model']}")
+    for one in found["shares"]:
+        records.equal(one["share"], peaks.fraction(one["samples_per_s"], one["macs"], one["peak_tflops"]),
+                      f"{path}: share of {one['what']}", "2 * macs * samples_per_s over the peak")
     given = {name: found[name]["verdict"] if found[name] else "none" for name in ("accuracy", "agreement", "om_agreement")}
+    given["peak"] = peaks.verdict(found["shares"])
     if found["verdicts"] != given or found["verdict"] != overall(given.values()):
         raise UserError(f"{path}: verdict is {found['verdict']} with {found['verdicts']}, its parts say {given}; {EDITED}")
     return found

@@ -73,7 +73,7 @@ endef
 # Each stage is one of the run's, or one that others need or that shows it.
 MADE_FIRST := $(if $(filter seeded,$(CHECKPOINT)),seeded) $(if $(strip $(DATASETS_PATH)),,$(if $(DATA),demo)) \
               $(if $(wildcard fingerprint.json),fingerprint)
-SHOWN      := $(if $(gallery_CMD),gallery) report_json page
+SHOWN      := cost $(if $(gallery_CMD),gallery) report_json page
 $(foreach stage,$(MADE_FIRST) $(STAGES) $(SHOWN),$(eval $(call stage_rules,$(stage))))
 ifneq ($(filter demo,$(MADE_FIRST)),)
 $(LISTS): $(B)/demo.done
@@ -163,5 +163,5 @@ clean: ## remove build/
 help: ## this list
 	@echo "$(NAME): make [target] [DATASETS_PATH=folder] [PTH=checkpoint|seeded] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann|openvino] [PRECISION=f16|f32|bf16] [DEVICES=0,1,..] [STREAM=1|ray]"
 	@echo "stages: $(STAGES)"
-	@$(call q,$(NOW)) -m common.make help Makefile model.mk om.mk try.mk compare.mk dist.mk setup.mk
+	@$(call q,$(NOW)) -m common.make help Makefile model.mk om.mk try.mk precision.mk compare.mk dist.mk setup.mk
 endif
