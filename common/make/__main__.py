@@ -12,7 +12,7 @@ from typing import Iterator, Optional, Sequence
 from common.base import errors
 
 HERE = Path(__file__).parent
-TARGET = re.compile(r"([a-z-]+):.*## (.*)")
+TARGET = re.compile(r"([a-z0-9-]+):.*## (.*)")
 
 
 def targets(paths: Sequence[Path]) -> Iterator[str]:

@@ -58,7 +58,7 @@ settings = $(if $(filter seeded export% om-%,$(1)),$(SOURCE:%= SOURCE=%),$(if $(
            $(if $(filter infer perf% stream,$(1)),DEVICE=$(DEVICE)$(PRECISION:%= PRECISION=%) THREADS=$(THREADS)) \
            $(if $(or $(filter %cpu-f16,$(1)),$(filter f16,$(PRECISION))),$(OVERFLOW:%= OVERFLOW=%)$(SUMS:%= SUMS=%)) \
            $(if $(filter stream,$(1)),$(DEVICES:%= DEVICES=%) STREAM=$(STREAM)$(ACTORS:%= ACTORS=%))
-kind     = $(if $(filter infer perf% stream sweep-% compare-%,$(1)),timed) $(if $(filter agreement compare-%,$(1)),judged) \
+kind     = $(if $(filter infer perf% stream sweep-% compare-% int8-run,$(1)),timed) $(if $(filter agreement compare-%,$(1)),judged) \
            $(if $(filter om-%,$(1)),fresh)
 needs    = $(sort $($(1)_NEED) $(if $(filter $(1),$(WEIGHTS_STAGES)),$(WEIGHTS)))
 define stage_rules
@@ -94,6 +94,7 @@ endif
 
 include $(MK)/precision.mk
 include $(MK)/compare.mk
+include $(MK)/int8.mk
 
 # What is there is looked at before make decides. One make at a time in a build folder: the next one waits.
 LOCKED := $(if $(and $(filter-out help doctor setup extras,$(or $(MAKECMDGOALS),help)),$(if $(DRY)$(MAKE_RESTARTS)$(NO_OM),,yes)),$(shell \
@@ -163,5 +164,5 @@ clean: ## remove build/
 help: ## this list
 	@echo "$(NAME): make [target] [DATASETS_PATH=folder] [PTH=checkpoint|seeded] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann|openvino] [PRECISION=f16|f32|bf16] [DEVICES=0,1,..] [STREAM=1|ray]"
 	@echo "stages: $(STAGES)"
-	@$(call q,$(NOW)) -m common.make help Makefile model.mk om.mk try.mk precision.mk compare.mk dist.mk setup.mk
+	@$(call q,$(NOW)) -m common.make help Makefile model.mk om.mk try.mk precision.mk compare.mk int8.mk dist.mk setup.mk
 endif

@@ -1,6 +1,6 @@
 # What an NPU will make of the network, looked into before there is one (common.precision; docs/PRECISION.md). It is a
 # column of `make compare`, so this file comes before compare.mk.
-ifneq ($(filter rehearse,$(MAKECMDGOALS)),)
+ifneq ($(filter rehearse int8,$(MAKECMDGOALS)),)
 override ENGINES := $(filter-out cpu-f16,$(ENGINES)) cpu-f16
 endif
 .PHONY: rehearse
