@@ -147,5 +147,5 @@ def test_a_share_that_was_edited_is_refused(tmp_path):
 def test_a_reference_above_the_peak_is_an_error_too():
     model = facts.load(ROOT / "UNetPlusPlus")
     model = replace(model, references=[replace(entry, value=entry.value * 10) for entry in model.references])
-    assert peaks.verdict(peaks.shares(model, [], [])) == "fail"
+    assert reports.peak_verdict(peaks.shares(model, [], [])) == "fail"
     assert report.make(model, {"data": "/d", "checkpoint": "/p"}, None, None, None, [run_record()])["verdict"] == "fail"

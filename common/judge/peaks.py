@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from common.base import facts
 from common.engines import engine
+from common.judge import reports
 
 
 class Peak(NamedTuple):
@@ -40,8 +41,6 @@ PEAKS: Dict[str, Peak] = {
     "H100": Peak(989.4, "https://glennklockwood.com/garden/processors/h100", "SXM5: 989.4 TFLOPS half precision, dense"),
 }
 """By the chip's name. 310B, and 910B without its number, are not here: no page with their figure was found."""
-ABOVE = 1.0
-"""Share beyond which a figure is wrong."""
 
 
 def find(device: str) -> Optional[str]:
@@ -57,11 +56,7 @@ def share(what: str, device: str, chips: int, samples_per_s: float, macs: int) -
         return None
     return {"what": what, "chip": chip, "chips": chips, "samples_per_s": samples_per_s, "macs": macs,
             "peak_tflops": PEAKS[chip].tflops * chips, "page": PEAKS[chip].page,
-            "share": fraction(samples_per_s, macs, PEAKS[chip].tflops * chips)}
-
-
-def fraction(samples_per_s: float, macs: int, peak_tflops: float) -> float:
-    return 2 * macs * samples_per_s / (peak_tflops * 1e12)
+            "share": reports.fraction(samples_per_s, macs, PEAKS[chip].tflops * chips)}
 
 
 def reference(entry: Mapping[str, Any], cost: Optional[Mapping[str, Any]]) -> Optional[Dict[str, Any]]:
@@ -90,17 +85,12 @@ def shares(model: facts.Facts, runs: Sequence[Mapping[str, Any]], costs: Sequenc
     return [one for one in found if one]
 
 
-def verdict(found: Sequence[Mapping[str, Any]]) -> str:
-    """"fail" where a figure is above its chip's peak; else "none": a figure below it proves nothing."""
-    return "fail" if above(found) else "none"
-
-
 def above(found: Sequence[Mapping[str, Any]]) -> List[str]:
     """A line for each figure that is above its chip's peak."""
     return [f"{one['what']}: {one['samples_per_s']:.6g} samples/s of {one['macs'] / 1e9:.4g} GMAC are "
             f"{2 * one['macs'] * one['samples_per_s'] / 1e12:.4g} TFLOPS, {100 * one['share']:.0f} % of the nominal peak of "
             f"{one['chips']} x {one['chip']}, {one['peak_tflops']:g}: the figure, its batch or its number of chips is wrong"
-            for one in found if one["share"] > ABOVE]
+            for one in found if one["share"] > reports.ABOVE]
 
 
 def told(one: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from common.base import errors, facts, files, model_file
 from common.base.errors import UserError
@@ -192,7 +192,7 @@ def _row(model: facts.Facts, build: Path, name: str, folder: Path, run: str, siz
             "cosine": agreement["cosine"], "relative_euclidean": agreement["relative_euclidean"]}
 
 
-def decide(model: facts.Facts, plain: Mapping[str, Any], int8: Mapping[str, Any], seeded: bool) -> "tuple[str, str]":
+def decide(model: facts.Facts, plain: Mapping[str, Any], int8: Mapping[str, Any], seeded: bool) -> Tuple[str, str]:
     """The verdict on int8, and why. A metric that falls by more than the model's tolerance fails; without a metric, outputs
     that miss a threshold of the agreement do; seeded weights give no verdict."""
     if seeded:

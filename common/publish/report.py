@@ -62,7 +62,7 @@ def make(model: facts.Facts, inputs: Mapping[str, str], accuracy: Optional[Mappi
     performed = [performance(run, False) for run in runs] + [performance(run, True) for run in swept]
     costs = [one for one in cost if one["model_sha256"] in known]
     shares = peaks.shares(model, performed, costs)
-    verdicts["peak"] = peaks.verdict(shares)
+    verdicts["peak"] = reports.peak_verdict(shares)
     return {"schema": SCHEMA, "model": model.name, "title": model.title, "inputs": dict(inputs), "accuracy": section,
             "agreement": agreement, "om_agreement": om,
             "performance": performed, "cost": costs, "shares": shares,
