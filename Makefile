@@ -5,7 +5,7 @@ ALL_MODELS := $(patsubst %/facts.json,%,$(wildcard */facts.json))
 MK         := common/make
 include $(MK)/variables.mk
 MODELS     ?= $(ALL_MODELS)
-STAGES     := export preprocess infer postprocess agreement perf compare om upstream selftest clean
+STAGES     := export preprocess infer postprocess agreement perf cost int8 compare om upstream selftest clean
 
 .DELETE_ON_ERROR:
 .SUFFIXES:

@@ -52,6 +52,7 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
     parser.add_argument("-s", "--src", required=True, metavar="LR", help="folder with the low-resolution pictures")
     parser.add_argument("-d", "--dst", required=True, metavar="DST", help="folder to write to")
     parser.add_argument("--size", type=settings.positive, default=default, help="side to pad to (default: %(default)s)")
+    parser.add_argument("--crop", action="store_true", help="cut what is beyond --size off larger pictures (to calibrate on)")
     parser.add_argument("--save_img", action="store_true", help="also write the padded pictures to DST/png")
     parser.add_argument("--onnx", metavar="ONNX", help=variant.HELP)
     parser.add_argument("--HR", metavar="HR", help="folder with the high-resolution pictures: holds them to --onnx's "
@@ -62,6 +63,8 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
 
     def make(path: Path) -> Tuple[np.ndarray, Dict[str, Any]]:
         image = pictures.read_rgb(path)
+        if args.crop:
+            image = image[:args.size, :args.size]
         height, width = image.shape[:2]
         try:
             tensor = preprocess(image, args.size)
@@ -77,8 +80,8 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
     if args.HR and "scale" in told:
         check_scale(paths, args.HR, variant.number(told, "scale", 2))
     return dataset.Preprocessing([(path.stem, [path]) for path in paths], dst, make,
-                                 {"size": args.size, "save_img": args.save_img}, sample_bytes=12 * args.size ** 2,
-                                 variant=told)
+                                 {"size": args.size, "save_img": args.save_img, "crop": args.crop},
+                                 sample_bytes=12 * args.size ** 2, variant=told)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

@@ -14,7 +14,7 @@ from typing import Iterable, Iterator, Optional, Sequence, Tuple
 from common.base import errors
 
 HERE = Path(__file__).parent
-TARGET = re.compile(r"([a-z-]+):.*## (.*)")
+TARGET = re.compile(r"([a-z0-9-]+):.*## (.*)")
 
 
 def targets(paths: Sequence[Path]) -> Iterator[Tuple[str, str]]:

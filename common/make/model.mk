@@ -61,9 +61,9 @@ settings = $(if $(filter seeded export% om-%,$(1)),$(SOURCE:%= SOURCE=%),$(if $(
            $(if $(filter infer perf% stream,$(1)),DEVICE=$(DEVICE)$(PRECISION:%= PRECISION=%) THREADS=$(THREADS)) \
            $(if $(or $(filter %cpu-f16,$(1)),$(filter f16,$(PRECISION))),$(OVERFLOW:%= OVERFLOW=%)$(SUMS:%= SUMS=%)$(if $(KEEP), KEEP=$(shell cksum <$(call q,$(KEEP)) 2>/dev/null))) \
            $(if $(filter stream,$(1)),$(DEVICES:%= DEVICES=%) STREAM=$(STREAM)$(ACTORS:%= ACTORS=%))
-kind     = $(if $(filter infer perf% stream sweep-% compare-%,$(1)),timed) $(if $(filter agreement compare-%,$(1)),judged) \
+kind     = $(if $(filter infer perf% stream sweep-% compare-% int8-run,$(1)),timed) $(if $(filter agreement compare-%,$(1)),judged) \
            $(if $(filter om-%,$(1)),fresh) \
-           $(if $(filter export preprocess infer postprocess pytorch agreement perf stream om-% sweep-% compare-%,$(1)),told)
+           $(if $(filter export preprocess infer postprocess pytorch agreement perf stream om-% sweep-% compare-% int8-run,$(1)),told)
 needs    = $(sort $($(1)_NEED) $(if $(filter $(1),$(WEIGHTS_STAGES)),$(WEIGHTS)))
 define stage_rules
 $(B)/$($(1)_OUT): private .SHELLFLAGS := -c 'exec "$$$$INTERPRETER" -m common.make.stage "$$$$@"' stage --build $(B) \
@@ -77,7 +77,7 @@ endef
 # Each stage is one of the run's, or one that others need or that shows it.
 MADE_FIRST := $(if $(filter seeded,$(CHECKPOINT)),seeded) $(if $(strip $(DATASETS_PATH)),,$(if $(DATA),demo)) \
               $(if $(wildcard fingerprint.json),fingerprint)
-SHOWN      := $(if $(gallery_CMD),gallery) report_json page
+SHOWN      := cost $(if $(gallery_CMD),gallery) report_json page
 $(foreach stage,$(MADE_FIRST) $(STAGES) $(SHOWN),$(eval $(call stage_rules,$(stage))))
 ifneq ($(filter demo,$(MADE_FIRST)),)
 $(LISTS): $(B)/demo.done
@@ -98,6 +98,7 @@ endif
 
 include $(MK)/precision.mk
 include $(MK)/compare.mk
+include $(MK)/int8.mk
 
 # What is there is looked at before make decides. One make at a time in a build folder: the next one waits.
 LOCKED := $(if $(and $(filter-out help doctor setup extras,$(or $(MAKECMDGOALS),help)),$(if $(DRY)$(MAKE_RESTARTS)$(NO_OM),,yes)),$(shell \
@@ -126,7 +127,7 @@ build/upstream/.fetched.json: upstream ;
 $(foreach stage,$(filter export%,$(STAGES)),$(eval $(B)/$($(stage)_OUT): build/upstream/.fetched.json))
 endif
 
-DOCUMENTED := Makefile model.mk om.mk try.mk compare.mk precision.mk dist.mk setup.mk
+DOCUMENTED := Makefile model.mk om.mk try.mk precision.mk compare.mk int8.mk dist.mk setup.mk
 .PHONY: all report report.json readme selftest clean help doctor demo-weights fingerprint-write bench
 report.json: $(B)/report.json
 all: report ## the whole way: export, preprocess, inference, accuracy, performance, report

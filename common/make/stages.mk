@@ -126,9 +126,15 @@ REPORT_ARGS     ?= --accuracy accuracy.json --pytorch pytorch/accuracy.json --ag
                    --run $(infer_OUT) --run $(perf_OUT)
 REPORTED         = $(foreach batch,$(BATCHES),$(call sweep_file,$(batch),$(or $(THREADS),all),$(OWN_ENGINE)))
 report_json_OUT := report.json
-report_json_NEED = $(foreach stage,$(STAGES),$($(stage)_OUT)) inputs.json $(patsubst $(B)/%,%,$(wildcard $(addprefix $(B)/,$(REPORTED))))
+report_json_NEED = $(foreach stage,$(STAGES),$($(stage)_OUT)) inputs.json cost.json \
+                   $(patsubst $(B)/%,%,$(wildcard $(addprefix $(B)/,$(REPORTED) int8.json)))
 report_json_CMD  = $(PY) -m common.publish.report make --model .. --output report.json --om compare/OM/agreement.json $(REPORT_ARGS) \
+                   --cost cost.json --int8 int8.json \
                    $(addprefix --sweep ,$(REPORTED)) $(foreach stage,$(STAGES),--stage $(stage)=$($(stage)_OUT))
+# what the model files take of a chip
+cost_OUT        := cost.json
+cost_CMD         = $(PY) -m common.convert.cost $(sort $(export_OUT) $(PERF_ONNX).onnx) --output cost.json
+cost_NEED        = $(export_OUT) $(if $(filter simplify,$(STAGES)),simplify.json,$(PERF_ONNX).onnx)
 gallery_OUT     := gallery.json
 gallery_CMD     ?= $(if $(GALLERY),$(PY) ../$(GALLERY))
 gallery_NEED    ?= $(postprocess_OUT)
