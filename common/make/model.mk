@@ -94,6 +94,7 @@ endif
 
 include $(MK)/precision.mk
 include $(MK)/compare.mk
+include $(MK)/cann.mk
 
 # What is there is looked at before make decides. One make at a time in a build folder: the next one waits.
 LOCKED := $(if $(and $(filter-out help doctor setup extras,$(or $(MAKECMDGOALS),help)),$(if $(DRY)$(MAKE_RESTARTS)$(NO_OM),,yes)),$(shell \
@@ -163,5 +164,5 @@ clean: ## remove build/
 help: ## this list
 	@echo "$(NAME): make [target] [DATASETS_PATH=folder] [PTH=checkpoint|seeded] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann|openvino] [PRECISION=f16|f32|bf16] [DEVICES=0,1,..] [STREAM=1|ray]"
 	@echo "stages: $(STAGES)"
-	@$(call q,$(NOW)) -m common.make help Makefile model.mk om.mk try.mk compare.mk dist.mk setup.mk
+	@$(call q,$(NOW)) -m common.make help Makefile model.mk om.mk try.mk compare.mk cann.mk dist.mk setup.mk
 endif
