@@ -26,7 +26,7 @@ atexit.register(shutil.rmtree, TMPDIR, ignore_errors=True)
 def environment(**more: str) -> dict:
     """The environment of a script: this one without the variables that steer a run, the project importable."""
     kept = {name: value for name, value in os.environ.items()
-            if name not in ("LIMIT", "DEVICE", "DEVICES", "PRECISION", "OVERFLOW", "SUMS", "THREADS", "JOBS",
+            if name not in ("LIMIT", "DEVICE", "DEVICES", "PRECISION", "ATC_PRECISION", "ATC_FLAGS", "OVERFLOW", "SUMS", "THREADS", "JOBS",
                             "RESUME", "BATCH", "PTH", "STREAM", "ENGINE", "ACTORS", "DATASETS_PATH", "MAKEFLAGS",
                             "MAKELEVEL", "MFLAGS", "MODELS", "STAGES", "SIZE", "ROUND", "ENGINES", "SWEEP_THREADS",
                             "SWEEP_ENGINES", "RAY_ADDRESS")}

@@ -116,7 +116,7 @@ SWEEP_MODEL ?= $(PERF_ONNX).onnx
 OM      ?= $(BATCHES:%=$(ONNX)_bs%)
 om_NEED ?= $(ONNX).onnx
 om_CMD  ?= atc --framework=5 --model=$(om_NEED) --output=$(1) --input_format=NCHW \
-           --input_shape="$(call SHAPE,$(1:$(ONNX)_bs%=%))"$(ATC_MORE:%= %) --precision_mode=force_fp16 --log=error \
+           --input_shape="$(call SHAPE,$(1:$(ONNX)_bs%=%))"$(ATC_MORE:%= %) $(om_FLAGS) --log=error \
            --soc_version=$(SOC)
 
 # of the sweep, the report has what was measured as everything else was

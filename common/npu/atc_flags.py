@@ -14,10 +14,10 @@ from typing import Dict, List, Optional, Sequence
 
 from common.base import errors
 from common.base.errors import UserError
+from common.engines.engine import CANN_PRECISIONS
 
-DEFAULT = "force_fp16"
-OLD = (DEFAULT, "force_fp32", "cube_fp16in_fp32out", "allow_fp32_to_fp16", "allow_fp32_to_bf16", "must_keep_origin_dtype",
-       "allow_mix_precision", "allow_mix_precision_fp16", "allow_mix_precision_bf16")
+DEFAULT = CANN_PRECISIONS[0]
+OLD = (*CANN_PRECISIONS, "allow_fp32_to_bf16", "allow_mix_precision_bf16")
 """Values of --precision_mode."""
 NEW = ("fp16", "origin", "mixed_float16", "mixed_bfloat16")
 """Values of --precision_mode_v2 alone; cube_fp16in_fp32out is both's."""
@@ -63,8 +63,10 @@ def precision() -> str:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    argparse.ArgumentParser(prog="python3 -m common.npu.atc_flags", description=errors.first_line(__doc__)).parse_args(argv)
-    print(" ".join(map(shlex.quote, flags())))
+    parser = argparse.ArgumentParser(prog="python3 -m common.npu.atc_flags", description=errors.first_line(__doc__))
+    parser.add_argument("--lines", action="store_true", help="a flag on each line, not quoted")
+    words = flags()
+    print("\n".join(words) if parser.parse_args(argv).lines else " ".join(map(shlex.quote, words)))
 
 
 if __name__ == "__main__":

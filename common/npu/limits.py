@@ -258,7 +258,8 @@ def lines(where: str, found: Held, on: Optional[Chip], precision: str, measured:
         if "suspect" in limit:
             text.append("    " + _cost(limit["suspect"], measured.get(finding.name())))
     text += [] if found.findings else ["  no limit of the table is broken"]
-    text += ["within what a page says:", *_listed(found.held, found.counts), "not checked:", *_listed(found.unchecked, found.counts)]
+    text += ["within what a page says:", *_listed(found.held, found.counts)]
+    text += ["not checked:", *_listed(found.unchecked, found.counts)]
     return [*text, "No figure here is of an NPU; a page may be wrong of another version than its own."]
 
 
