@@ -1,7 +1,6 @@
 """Running an ONNX file with ONNX Runtime, on the CPU or by another execution provider."""
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 import time
@@ -148,8 +147,7 @@ def load(device: str) -> Any:
 
 def placed(profile: files.PathLike) -> Tuple[int, int]:
     """How many nodes the CPU computed, and how many there are, in ONNX Runtime's profile of a session."""
-    with open(profile, encoding="utf-8") as file:
-        events = json.load(file)
+    events = files.read_json(profile, {"type": "array", "items": {"type": "object"}})
     nodes = {event["args"].get("node_index", event["name"]): event["args"]["provider"] for event in events
              if event.get("cat") == "Node" and event.get("args", {}).get("provider")}
     return sum(provider == PROVIDERS["cpu"][0] for provider in nodes.values()), len(nodes)

@@ -161,7 +161,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--show", action="store_true", help="write nothing; tell what the run in OUT gave")
     args = parser.parse_args(argv)
     model = facts.load(args.model)
-    print("\n".join(told(Path(args.out), model)) if args.show else write(args.module, args.onnx, args.prep, Path(args.out), model))
+    out = Path(args.out)
+    print("\n".join(told(out, model)) if args.show else write(args.module, args.onnx, args.prep, out, model))
 
 
 if __name__ == "__main__":
