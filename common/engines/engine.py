@@ -32,8 +32,7 @@ PRECISIONS = {"openvino": ("f32", "bf16"), "cpu": ("f16",)}
 ENGINES = (*PROVIDERS, *(f"{device}-{precision}" for device in PRECISIONS for precision in PRECISIONS[device]))
 CANN_PRECISIONS = ("force_fp16", "force_fp32", "cube_fp16in_fp32out", "allow_fp32_to_fp16", "must_keep_origin_dtype",
                    "allow_mix_precision", "allow_mix_precision_fp16")
-"""What ONNX Runtime's CANN provider takes as precision_mode, its default first, of atc's values
-(https://onnxruntime.ai/docs/execution-providers/community-maintained/CANN-ExecutionProvider.html)."""
+"""What ONNX Runtime's CANN provider takes as precision_mode, its default first, of atc's values (docs/CANN.md, Sources)."""
 REHEARSED = "half precision rehearsed"
 """Stands in the provider of a rehearsal, so that no figure of one goes without saying so."""
 STAND_INS = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}

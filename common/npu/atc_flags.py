@@ -1,9 +1,8 @@
 """atc's precision and further flags, as ATC_PRECISION= and ATC_FLAGS= choose: `python3 -m common.npu.atc_flags`.
 
 It prints what goes into atc's line in place of `--precision_mode=force_fp16`. Sources: CANN 8.5.0's pages of
---precision_mode, --precision_mode_v2 (which cannot stand beside it) and --input_fp16_nodes (nor that beside
---insert_op_conf): https://www.hiascend.com/document/detail/en/canncommercial/850/devaids/atctool/atlasatcparam_16_0069.html
-and .../atlasatcparam_16_0043.html
+--precision_mode_v2, which cannot stand beside --precision_mode, and of --input_fp16_nodes, nor that beside
+--insert_op_conf (docs/CANN.md, Sources).
 """
 from __future__ import annotations
 
