@@ -29,7 +29,7 @@ def environment(**more: str) -> dict:
     V=1: make shows its commands, by which the tests see what was done.
     """
     kept = {name: value for name, value in os.environ.items()
-            if name not in ("LIMIT", "DEVICE", "DEVICES", "PRECISION", "OVERFLOW", "SUMS", "KEEP", "THREADS", "JOBS",
+            if name not in ("LIMIT", "DEVICE", "DEVICES", "PRECISION", "ATC_PRECISION", "ATC_FLAGS", "OVERFLOW", "SUMS", "KEEP", "THREADS", "JOBS",
                             "RESUME", "BATCH", "PTH", "STREAM", "ENGINE", "ACTORS", "DATASETS_PATH", "MAKEFLAGS",
                             "MAKELEVEL", "MFLAGS", "MODELS", "STAGES", "SIZE", "ROUND", "ENGINES", "SWEEP_THREADS",
                             "SWEEP_ENGINES", "RAY_ADDRESS", "CALIBRATION", "CALIBRATION_COUNT")}

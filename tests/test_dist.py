@@ -234,8 +234,8 @@ def test_the_self_tests_usage(model):
 
 
 def test_no_dataset_is_linked_for_download():
-    """Model folders name datasets, and link papers, code, weights and the pages of chips alone."""
-    allowed = re.compile(r"https?://(arxiv\.org|github\.com|cv\.snu\.ac\.kr/research/EDSR/models/|www\.apache\.org/|www\.w3\.org/|json-schema\.org/)")
+    """Model folders name datasets, and link papers, code, weights, CANN's pages and those of chips alone."""
+    allowed = re.compile(r"https?://(arxiv\.org|github\.com|cv\.snu\.ac\.kr/research/EDSR/models/|www\.apache\.org/|www\.w3\.org/|json-schema\.org/|(www\.)?hiascend\.com/|gitcode\.com/cann/)")
     for model in MODELS:
         for path in sorted(dist.selection(ROOT / model).values()):
             if path.suffix in (".md", ".py", ".sh", ".json", ".txt"):

@@ -9,7 +9,7 @@
 CALIBRATION_COUNT ?= 8
 int8_PREPROCESS   ?= $(PREPROCESS)
 int8_LINK         ?= $(DATA)
-int8_ONNX         := $(if $(filter msame,$(TOOL)),$(PERF_ONNX).onnx,$(export_OUT))
+int8_ONNX         := $(INFERRED)
 int8_DEMO          = $(if $(DATA),$(if $(strip $(DATASETS_PATH)$(CALIBRATION)),,yes))
 
 calibrate_OUT  := int8/prep/manifest.json

@@ -58,7 +58,7 @@ endif
 
 # What a stage's line means beside its words: no export depends on samples, and only what is timed on device and threads.
 settings = $(if $(filter seeded export% om-%,$(1)),$(SOURCE:%= SOURCE=%),$(if $(filter perf% sweep-% size demo fingerprint,$(1)),, LIMIT=$(LIMIT))) \
-           $(if $(filter infer perf% stream,$(1)),DEVICE=$(DEVICE)$(PRECISION:%= PRECISION=%) THREADS=$(THREADS)) \
+           $(if $(filter infer perf% stream,$(1)),DEVICE=$(DEVICE)$(PRECISION:%= PRECISION=%) THREADS=$(THREADS)$(if $(filter cann,$(DEVICE)),$(ATC_PRECISION:%= ATC_PRECISION=%))) \
            $(if $(or $(filter %cpu-f16,$(1)),$(filter f16,$(PRECISION))),$(OVERFLOW:%= OVERFLOW=%)$(SUMS:%= SUMS=%)$(if $(KEEP), KEEP=$(shell cksum <$(call q,$(KEEP)) 2>/dev/null))) \
            $(if $(filter stream,$(1)),$(DEVICES:%= DEVICES=%) STREAM=$(STREAM)$(ACTORS:%= ACTORS=%))
 kind     = $(if $(filter infer perf% stream sweep-% compare-% int8-run,$(1)),timed) $(if $(filter agreement compare-%,$(1)),judged) \
@@ -99,6 +99,7 @@ endif
 include $(MK)/precision.mk
 include $(MK)/compare.mk
 include $(MK)/int8.mk
+include $(MK)/cann.mk
 
 # What is there is looked at before make decides. One make at a time in a build folder: the next one waits.
 LOCKED := $(if $(and $(filter-out help doctor setup extras,$(or $(MAKECMDGOALS),help)),$(if $(DRY)$(MAKE_RESTARTS)$(NO_OM),,yes)),$(shell \
@@ -127,7 +128,7 @@ build/upstream/.fetched.json: upstream ;
 $(foreach stage,$(filter export%,$(STAGES)),$(eval $(B)/$($(stage)_OUT): build/upstream/.fetched.json))
 endif
 
-DOCUMENTED := Makefile model.mk om.mk try.mk precision.mk compare.mk int8.mk dist.mk setup.mk
+DOCUMENTED := Makefile model.mk om.mk try.mk precision.mk compare.mk int8.mk cann.mk dist.mk setup.mk
 .PHONY: all report report.json readme selftest clean help doctor demo-weights fingerprint-write bench
 report.json: $(B)/report.json
 all: report ## the whole way: export, preprocess, inference, accuracy, performance, report

@@ -10,6 +10,7 @@
 #   METRIC          the script and its arguments for the results in folder $(1), into $(2)/accuracy.json; none: no metric
 #   AGREEMENT       the program that compares two result folders
 #   SHAPE           atc's --input_shape for batch $(1); ATC_MORE: further flags
+#   AIPP            the preprocess script, without .py, whose scaling the chip's AIPP can do
 #   DEMO            a kind of common.data.demo and its arguments; DEMO_THEN: a script that goes on from it
 #   SEEDED          widths (name=number ...) of seeded weights; SELFTEST: as narrow as the network still works
 #   STAGES          in order; of each, <stage>_OUT: the file in build/ that stands for it, <stage>_CMD: its line, run in
@@ -118,7 +119,7 @@ SWEEP_MODEL ?= $(PERF_ONNX).onnx
 OM      ?= $(BATCHES:%=$(ONNX)_bs%)
 om_NEED ?= $(ONNX).onnx
 om_CMD  ?= atc --framework=5 --model=$(om_NEED) --output=$(1) --input_format=NCHW \
-           --input_shape="$(call SHAPE,$(1:$(ONNX)_bs%=%))"$(ATC_MORE:%= %) --precision_mode=force_fp16$(KEPT) --log=error \
+           --input_shape="$(call SHAPE,$(1:$(ONNX)_bs%=%))"$(ATC_MORE:%= %) $(om_FLAGS)$(KEPT) --log=error \
            --soc_version=$(SOC)
 
 # of the sweep, the report has what was measured as everything else was
