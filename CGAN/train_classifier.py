@@ -15,7 +15,7 @@ from typing import Optional, Sequence, Tuple
 import numpy as np
 
 import digit_classifier
-from common.base import errors, files
+from common.base import errors, files, settings
 from common.base.errors import UserError
 from common.base.progress import progress
 
@@ -89,8 +89,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--mnist", required=True, metavar="DIR", help="folder with MNIST's t10k images and labels, "
                         "packed (.gz) or not")
     parser.add_argument("--output", required=True, metavar="NPZ", help="file to write")
-    parser.add_argument("--seed", type=int, default=0, help="of split, start and order (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help="default: %(default)s")
+    parser.add_argument("--seed", type=settings.whole(0), default=0, help="of split, start and order (default: %(default)s)")
+    parser.add_argument("--epochs", type=settings.positive, default=EPOCHS, help="default: %(default)s")
     args = parser.parse_args(argv)
     pictures, digits = read_mnist(args.mnist)
     order = np.random.default_rng(args.seed).permutation(len(digits))

@@ -111,8 +111,9 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
                 "shape": list(array.shape), "dtype": str(array.dtype), **about}
 
     made = progress(workers.ordered(one, todo, 3 * sample_bytes), "preprocess", len(todo))
-    for (sample, _), record in zip(todo, made):
-        journal.add(sample, record)
+    with journal:
+        for (sample, _), record in zip(todo, made):
+            journal.add(sample, record)
     for stray in strays:
         stray.unlink()
     journal.complete(target, variant=dict(variant or {}))
@@ -156,8 +157,9 @@ def write_info(bins: files.PathLike, info: files.PathLike, width: int, height: i
         raise UserError(f"{folder}: expected .bin files, found none; run the preprocess script first")
     odd = next((path for path in paths if any(character.isspace() for character in str(path))), None)
     if odd is not None:
-        raise UserError(f"{odd}: the .info format separates by spaces, so no path in it may hold one; "
-                        "give the folder by a relative path without spaces")
+        advice = ("rename its picture, or give STREAM=1, which needs no list" if any(map(str.isspace, odd.name)) else
+                  "give the folder by a relative path without spaces")
+        raise UserError(f"{odd}: the .info format separates by spaces, so no path in it may hold one; {advice}")
     files.write_text(info, "".join(f"{index} {path} {width} {height}\n" for index, path in enumerate(paths)))
     return len(paths)
 

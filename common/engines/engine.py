@@ -162,7 +162,7 @@ def split(name: str) -> Tuple[str, Optional[str]]:
 
 def missing(path: files.PathLike) -> Optional[str]:
     """Why an engine is not here, from a file with what `python3 -m common.engines.sessions` said; None where it said nothing."""
-    text = Path(path).read_text(encoding="utf-8")
+    text = Path(path).read_text(encoding="utf-8", errors="replace")
     return text[len("error: "):].strip() if text.startswith("error: ") else None
 
 

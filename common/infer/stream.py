@@ -69,7 +69,7 @@ def stream(pipeline: Pipeline, session: engine.Engine, batch: int, output: files
         journal.begin()
     before = time.perf_counter()
     sending: Any = contextlib.closing(send(todo, layout)) if todo else contextlib.nullcontext(())  # type: ignore[type-var]
-    with sending as batches:
+    with sending as batches, journal:
         for about, rows in progress(batches, "stream", len(todo), "batch"):
             now = time.perf_counter()
             measured = {"id": time.time_ns(), "device": about.device, "cold": about.cold,
