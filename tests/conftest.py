@@ -29,7 +29,7 @@ def environment(**more: str) -> dict:
             if name not in ("LIMIT", "DEVICE", "DEVICES", "PRECISION", "OVERFLOW", "SUMS", "THREADS", "JOBS",
                             "RESUME", "BATCH", "PTH", "STREAM", "ENGINE", "ACTORS", "DATASETS_PATH", "MAKEFLAGS",
                             "MAKELEVEL", "MFLAGS", "MODELS", "STAGES", "SIZE", "ROUND", "ENGINES", "SWEEP_THREADS",
-                            "SWEEP_ENGINES", "RAY_ADDRESS")}
+                            "SWEEP_ENGINES", "RAY_ADDRESS", "SHAPE")}
     return {**kept, "PYTHONPATH": str(ROOT), "TMPDIR": TMPDIR, **more}
 
 
