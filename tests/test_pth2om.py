@@ -391,7 +391,7 @@ def test_make_n_om_leaves_the_size_open_where_pictures_keep_their_own(machine):
     assert own["input_shape_range"] == "input.1:[1,3,-1,-1]" and "input_shape" not in own
     assert fixed["input_shape"] == "input.1:1,3,256,256" and "input_shape_range" not in fixed
     for wrong, part in ((("SHAPE=square",), "SHAPE=square: expected padded or exact"),
-                        (("SHAPE=exact", "SIZE=64"), "SIZE=64: is what SHAPE=padded pads to")):
+                        (("SHAPE=exact", "SIZE=64"), "SIZE=64: expected none with SHAPE=exact")):
         assert part in machine.make("-n", "om", *wrong).stderr
 
 
