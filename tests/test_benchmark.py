@@ -471,7 +471,7 @@ def test_each_sample_runs_at_the_size_that_the_list_tells(batch, fixed, runs):
     found = record(batch)
     assert [sample["id"] for sample in found["samples"]] == [f"bins/s{number}.bin" for number in range(5)]
     assert len({sample["batch"]["id"] for sample in found["samples"]}) == found["compute_ms"]["count"] == runs
-    assert found["input_shape"] is None and found["definitions"]["compute_ms"].endswith("each runs at its own")
+    assert found["input_shape"] == [batch, 3, "H", "W"] and found["definitions"]["compute_ms"].endswith("each runs at its own")
 
 
 def test_the_largest_size_runs_first_and_a_run_that_was_cut_off_goes_on(monkeypatch):

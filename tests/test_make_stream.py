@@ -57,12 +57,14 @@ def test_the_whole_way_as_a_stream_then_step_by_step_gives_the_same_figures(edsr
 def test_each_picture_at_its_own_size_is_as_good_a_run_by_steps_and_as_a_stream(edsr):
     assert edsr("postprocess", "LIMIT=2").returncode == 0
     padded = json.loads(accuracy(edsr.build))
-    steps = ran(edsr("all", "LIMIT=2", "SHAPE=exact"))
+    whole = edsr("all", "LIMIT=2", "SHAPE=exact")
+    steps = ran(whole)
     assert {"edsr_pth2onnx.py", "edsr_preprocess.py", "get_info.py", "common.tools.benchmark"} <= set(steps)
     assert "get_max_size.py" not in steps
     own, report = accuracy(edsr.build), json.loads((edsr.build / "report.json").read_text())
     assert (edsr.build / "edsr_bin.info").read_text() == "0 prep/bin/00x2.bin 16 20\n1 prep/bin/01x2.bin 18 20\n"
-    assert report["agreement"]["verdict"] == "pass" and report["performance"][0]["input_shape"] is None
+    assert report["agreement"]["verdict"] == "pass" and report["performance"][0]["input_shape"] == [1, 3, "H", "W"]
+    assert "edsr_x2.onnx, 1x3xHxW, batch 1, dataset" in whole.stdout
     reports.report(edsr.build / "report.json")
     assert [row["value"] for row in json.loads(own)["rows"]] != [row["value"] for row in padded["rows"]]
     assert ran(edsr("all", "LIMIT=2", "SHAPE=exact")) == []
