@@ -5,7 +5,7 @@ ALL_MODELS := $(patsubst %/facts.json,%,$(wildcard */facts.json))
 MK         := common/make
 include $(MK)/variables.mk
 MODELS     ?= $(ALL_MODELS)
-STAGES     := export preprocess infer postprocess agreement perf compare om upstream selftest clean
+STAGES     := export preprocess infer postprocess agreement perf cost int8 compare om upstream selftest clean
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -20,7 +20,7 @@ PY  := "$$INTERPRETER"
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 unknown := $(filter-out $(ALL_MODELS),$(MODELS))
-$(if $(unknown),$(error MODELS: no model named $(unknown); there are $(ALL_MODELS)))
+$(if $(unknown),$(error MODELS: no model named $(unknown)$(call nearest,$(firstword $(unknown)),$(ALL_MODELS)); there are $(ALL_MODELS)))
 
 .PHONY: all report readme test test-full lint clean distclean help new $(STAGES)
 all: $(MODELS:%=%.report) ## every model the whole way, then the report: build/report.html and a summary here
@@ -86,6 +86,9 @@ clean-page:
 
 distclean: clean ## also remove .venv
 	rm -rf $(VENV) .venv.lock *.egg-info
+
+.DEFAULT:
+	@echo $(call q,error: no target named $@$(call nearest,$@,$(STAGES),Makefile setup.mk); make lists them) >&2; exit 2
 
 help: ## this list
 	@echo "make [target] [MODELS=\"$(ALL_MODELS)\"] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann|openvino] [PRECISION=f16|f32|bf16] [DEVICES=0,1,..] [PYTHON=python3]"

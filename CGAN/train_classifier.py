@@ -15,8 +15,9 @@ from typing import Optional, Sequence, Tuple
 import numpy as np
 
 import digit_classifier
-from common.base import errors, files
+from common.base import errors, files, settings
 from common.base.errors import UserError
+from common.base.progress import progress
 
 HELD_OUT = 1500
 EPOCHS, BATCH, RATE = 30, 50, 2e-3
@@ -53,7 +54,6 @@ def train(pictures: np.ndarray, digits: np.ndarray, seed: int, epochs: int) -> d
     import torch
     from torch import nn
     from torch.nn import functional
-    from tqdm import tqdm
     torch.set_num_threads(1)  # sums do not then depend on the number of cores
     torch.manual_seed(seed)
     shapes = digit_classifier.SHAPES
@@ -63,7 +63,7 @@ def train(pictures: np.ndarray, digits: np.ndarray, seed: int, epochs: int) -> d
     x, y = torch.from_numpy(pictures)[:, None], torch.from_numpy(digits)
     optimizer = torch.optim.Adam(network.parameters(), RATE)
     plan = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-    for _ in tqdm(range(epochs), desc="train", unit="epoch", disable=None):
+    for _ in progress(range(epochs), "train", unit="epoch"):
         for chosen in torch.randperm(len(x)).split(BATCH):
             angle = (torch.rand(len(chosen)) - 0.5) * 0.5  # at most 14 degrees
             scale = 0.85 + 0.3 * torch.rand(len(chosen))
@@ -89,8 +89,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--mnist", required=True, metavar="DIR", help="folder with MNIST's t10k images and labels, "
                         "packed (.gz) or not")
     parser.add_argument("--output", required=True, metavar="NPZ", help="file to write")
-    parser.add_argument("--seed", type=int, default=0, help="of split, start and order (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help="default: %(default)s")
+    parser.add_argument("--seed", type=settings.whole(0), default=0, help="of split, start and order (default: %(default)s)")
+    parser.add_argument("--epochs", type=settings.positive, default=EPOCHS, help="default: %(default)s")
     args = parser.parse_args(argv)
     pictures, digits = read_mnist(args.mnist)
     order = np.random.default_rng(args.seed).permutation(len(digits))

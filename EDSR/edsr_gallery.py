@@ -9,7 +9,7 @@ from typing import Optional, Sequence
 import numpy as np
 
 import edsr_postprocess
-from common.base import errors, facts, pictures
+from common.base import errors, facts, pictures, settings
 from common.judge import reports
 from common.publish import gallery
 
@@ -50,7 +50,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--LR", required=True, help="folder with the low-resolution pictures")
     parser.add_argument("--HR", required=True, help="folder with the high-resolution pictures")
     parser.add_argument("--output", default=".", metavar="DIR", help="folder for gallery.json (default: here)")
-    parser.add_argument("--scale", type=int, choices=(2, 3, 4), help="default: as the pictures' sizes tell")
+    parser.add_argument("--scale", type=settings.positive, choices=(2, 3, 4), help="default: as the pictures' sizes tell")
     args = parser.parse_args(argv)
     truths = {path.stem: path for path in pictures.find(args.HR, "high-resolution pictures")}
     low = {path.stem: path for path in pictures.find(args.LR, "low-resolution pictures")}

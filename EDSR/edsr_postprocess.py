@@ -151,8 +151,8 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
                                      epilog="LIMIT=N in the environment takes the first N results.")
     parser.add_argument("--res", required=True, metavar="RESULT", help="folder with the result .bin files")
     parser.add_argument("--HR", required=True, metavar="HR", help="folder with the high-resolution pictures")
-    parser.add_argument("--scale", type=int, choices=(2, 3, 4), help="default: as --prep, --onnx, the record of the "
-                        "inference or DIV2K's names tell, else 2")
+    parser.add_argument("--scale", type=settings.positive, choices=(2, 3, 4), help="default: as --prep, --onnx, the record of "
+                        "the inference or DIV2K's names tell, else 2")
     parser.add_argument("--onnx", metavar="ONNX", help="the model that the results are of (default: the one that "
                         "edsr_preprocess.py was told)")
     parser.add_argument("--prep", metavar="DST", help="what edsr_preprocess.py wrote: results must be of its samples")

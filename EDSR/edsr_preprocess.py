@@ -58,6 +58,7 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
     parser.add_argument("-d", "--dst", required=True, metavar="DST", help="folder to write to")
     parser.add_argument("--size", type=side, default=default, metavar="S", help="side to pad to, or `free`: each picture "
                         "at its own size, for a model of free height and width (default: %(default)s)")
+    parser.add_argument("--crop", action="store_true", help="cut what is beyond --size off larger pictures (to calibrate on)")
     parser.add_argument("--save_img", action="store_true", help="also write the padded pictures to DST/png")
     parser.add_argument("--npy", action="store_true", help="also write the tensors to DST/npy, where ais_bench finds "
                         "their shapes (--auto_set_dymshape_mode)")
@@ -70,6 +71,8 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
 
     def make(path: Path) -> Tuple[np.ndarray, Dict[str, Any]]:
         image = pictures.read_rgb(path)
+        if args.crop and size:
+            image = image[:size, :size]
         height, width = image.shape[:2]
         try:
             tensor = preprocess(image, size)
@@ -90,7 +93,7 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
     sizes = {} if size else {path.stem: pictures.read_size(path)[::-1] for path in paths}
     largest = size ** 2 if size else max(map(math.prod, sizes.values()))
     return dataset.Preprocessing([(path.stem, [path]) for path in paths], dst, make,
-                                 {"size": args.size, "save_img": args.save_img, **({"npy": True} if args.npy else {})},
+                                 {key: getattr(args, key) for key in ("size", "save_img", "crop", "npy")},
                                  sample_bytes=12 * largest, variant=told, sizes=sizes)
 
 

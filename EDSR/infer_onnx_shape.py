@@ -15,6 +15,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     files.existing_file(args.onnx, "an ONNX file")
     import onnx
     try:
+        onnx.checker.check_model(args.onnx)  # an empty file is a model without anything in it to protobuf
         model = onnx.shape_inference.infer_shapes(onnx.load(args.onnx), check_type=True, strict_mode=True)
     except Exception as error:  # protobuf's DecodeError and onnx's InferenceError share no base class but this
         raise errors.UserError(f"{args.onnx}: no shapes can be inferred: {error}") from error

@@ -33,7 +33,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=errors.first_line(__doc__))
     parser.add_argument("hr", metavar="HR", help="folder with high-resolution pictures")
     parser.add_argument("lr", metavar="LR", help="folder to write to")
-    parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=2, help="default: %(default)s")
+    parser.add_argument("--scale", type=settings.positive, choices=(2, 3, 4), default=2, help="default: %(default)s")
     args = parser.parse_args(argv)
     paths = pictures.find(args.hr, "high-resolution pictures", count=settings.limit())
     for path in paths:

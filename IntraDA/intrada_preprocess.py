@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -22,6 +22,11 @@ def preprocess(image: np.ndarray, size: Tuple[int, int], mean_bgr: Sequence[floa
     from PIL import Image
     small = np.asarray(Image.fromarray(image).resize(size, Image.BICUBIC), np.float32)
     return np.ascontiguousarray((small[..., ::-1] - np.array(mean_bgr, np.float32)).transpose(2, 0, 1)[None])
+
+
+def scaling(model: facts.Facts) -> Tuple[List[float], List[float]]:
+    """What `preprocess` subtracts from a pixel of 0..255 and multiplies that by, blue first, for `common.npu.aipp`."""
+    return model.extra["mean_bgr"], [1.0, 1.0, 1.0]
 
 
 def fingerprint(picture: np.ndarray) -> np.ndarray:

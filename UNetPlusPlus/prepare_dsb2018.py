@@ -17,6 +17,7 @@ import preprocess_nested_unet
 from common.base import errors, facts, files, pictures, settings
 from common.base.errors import UserError
 from common.base.journal import Journal, stamp
+from common.base.progress import progress
 
 
 def merge(masks: Iterable[np.ndarray], height: int, width: int) -> np.ndarray:
@@ -94,12 +95,11 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("dst", metavar="DST", help="folder to write (dsb2018_96)")
     parser.add_argument("--ids", metavar="FILE", help="only these samples, one id a line (val_ids.txt)")
     args = parser.parse_args(argv)
-    from tqdm import tqdm
     dst = Path(args.dst)
     folders = samples(args.raw, args.ids)
     journal = Journal(dst / "prepared.json", {"side": side, "code": files.sha256(__file__)})
     done = 0
-    for folder in tqdm(folders, desc="prepare", unit="sample", disable=None):
+    for folder in progress(folders, "prepare"):
         source = Source(folder)
         targets = [dst / "images" / f"{folder.name}.png", dst / "masks" / "0" / f"{folder.name}.png"]
         record: Dict[str, Any] = {"source": str(folder), "stamp": source.stamp(), "masks": len(source.masks)}

@@ -29,6 +29,11 @@ def preprocess(image: np.ndarray, side: int, mean: Sequence[float], std: Sequenc
     return np.stack([cv2.LUT(resized[..., channel], np.ascontiguousarray(table[:, channel])) for channel in range(3)])[None]
 
 
+def scaling(model: facts.Facts) -> Tuple[List[float], List[float]]:
+    """What `preprocess` subtracts from a pixel of 0..255 and multiplies that by, blue first, for `common.npu.aipp`."""
+    return [255 * mean for mean in model.extra["mean"]], [1 / (255 * 255 * std) for std in model.extra["std"]]
+
+
 def read_ids(path: files.PathLike) -> List[str]:
     """The sample ids of a list, one a line, in its order. Raises `UserError` for an empty list and for repetitions."""
     text = files.existing_file(path, "a list of image ids").read_bytes().decode("utf-8-sig", errors="replace")

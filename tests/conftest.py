@@ -24,13 +24,16 @@ atexit.register(shutil.rmtree, TMPDIR, ignore_errors=True)
 
 
 def environment(**more: str) -> dict:
-    """The environment of a script: this one without the variables that steer a run, the project importable."""
+    """The environment of a script: this one without the variables that steer a run, the project importable.
+
+    V=1: make shows its commands, by which the tests see what was done.
+    """
     kept = {name: value for name, value in os.environ.items()
-            if name not in ("LIMIT", "DEVICE", "DEVICES", "PRECISION", "OVERFLOW", "SUMS", "THREADS", "JOBS",
+            if name not in ("LIMIT", "DEVICE", "DEVICES", "PRECISION", "ATC_PRECISION", "ATC_FLAGS", "OVERFLOW", "SUMS", "KEEP", "THREADS", "JOBS",
                             "RESUME", "BATCH", "PTH", "STREAM", "ENGINE", "ACTORS", "DATASETS_PATH", "MAKEFLAGS",
                             "MAKELEVEL", "MFLAGS", "MODELS", "STAGES", "SIZE", "ROUND", "ENGINES", "SWEEP_THREADS",
-                            "SWEEP_ENGINES", "RAY_ADDRESS", "SHAPE")}
-    return {**kept, "PYTHONPATH": str(ROOT), "TMPDIR": TMPDIR, **more}
+                            "SWEEP_ENGINES", "RAY_ADDRESS", "SHAPE", "CALIBRATION", "CALIBRATION_COUNT")}
+    return {**kept, "PYTHONPATH": str(ROOT), "TMPDIR": TMPDIR, "V": "1", **more}
 
 
 @pytest.fixture

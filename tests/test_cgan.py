@@ -400,7 +400,7 @@ def project(tmp_path_factory) -> Path:
 def test_make_goes_the_whole_way_then_does_nothing_then_only_what_follows_from_a_change(project):
     quick = ("-C", "CGAN", "all", "LOOP=3", "SEEDED=hidden=16 wide=8 narrow=4")
     first = make(project, *quick)
-    assert ran(first)[-1] == "common.tools.msame" and "pass" in first.stdout
+    assert "common.tools.msame" in ran(first) and "pass" in first.stdout
     assert "no dataset is needed" in first.stdout and "never trained" in first.stdout
     report = json.loads((project / "CGAN/build/report.json").read_text())
     assert report["accuracy"] is None and report["agreement"]["samples"] == 100 and report["verdict"] == "pass"

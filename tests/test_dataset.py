@@ -65,10 +65,27 @@ def test_an_info_of_nothing_is_an_error(tmp_path):
 
 
 def test_results_are_found_under_the_names_of_every_tool(tmp_path):
-    for name in ("a.b_1.bin", "a.b_2.bin", "c_0.bin", "d_output_0.bin", "d_x.bin", ".e_1.bin", "f_1.txt"):
+    for name in ("a.b_1.bin", "a.b_2.bin", "c_0.bin", "d_x.bin", ".e_1.bin", "f_1.txt"):
         (tmp_path / name).write_bytes(b"")
     found = result_files.find(tmp_path)
-    assert {stem: sorted(numbers) for stem, numbers in found.items()} == {"a.b": [1, 2], "c": [0], "d": [0]}
+    assert {stem: sorted(numbers) for stem, numbers in found.items()} == {"a.b": [1, 2], "c": [0]}
+
+
+@pytest.mark.parametrize("written, right", [
+    (("foo_output_0", "foo_output_output_0"), {"foo": [0], "foo_output": [0]}),  # msame's
+    (("foo_1", "foo_output_1"), {"foo": [1], "foo_output": [1]}),  # benchmark's
+    (("foo_0", "foo_output_0"), {"foo": [0], "foo_output": [0]}),  # ais_infer's
+    (("foo_output_1", "foo_output_2"), {"foo_output": [1, 2]}), (("a_output_0", "a_output_1"), {"a": [0, 1]})])
+def test_case_10_names_results_of_a_picture_called_output_are_its_own(tmp_path, written, right):
+    for name in written:
+        (tmp_path / f"{name}.bin").write_bytes(b"")
+    assert {stem: sorted(numbers) for stem, numbers in result_files.find(tmp_path).items()} == right
+
+
+def test_case_10_names_a_space_in_a_pictures_name_is_said_to_be_there(tmp_path):
+    (tmp_path / "my photo.bin").write_bytes(b"")
+    with pytest.raises(UserError, match="my photo.bin: .* rename its picture, or give STREAM=1"):
+        dataset.write_info(tmp_path, tmp_path / "x.info", 1, 1)
 
 
 @pytest.mark.parametrize("summary, names", [

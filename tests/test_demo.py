@@ -32,8 +32,8 @@ def project(tmp_path_factory) -> Path:
     folder = copy_project(tmp_path_factory.mktemp("first run"))
     result = make(folder, "all")
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-    assert "demo data, drawn by code: EDSR, IntraDA, UNetPlusPlus, Pix2pixHD" in result.stdout
-    assert "demo weights, which come with this collection: EDSR, CGAN, IntraDA, UNetPlusPlus, Pix2pixHD" in result.stdout
+    assert "demo data, drawn by code: EDSR, IntraDA, Pix2pixHD, UNetPlusPlus" in result.stdout
+    assert "demo weights, which come with this collection: CGAN, EDSR, IntraDA, Pix2pixHD, UNetPlusPlus" in result.stdout
     return folder
 
 

@@ -509,7 +509,7 @@ def test_report_page_and_readme_tell_each_device_and_all_together(copied, pictur
     build = copied / "EDSR/build"
     result = make(copied, *NARROW, "all", f"DATASETS_PATH={pictures}", "DEVICES=0,1")
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr
-    assert re.search(r"speed     edsr_x2.onnx batch 1: .*, by 2 devices: ", result.stdout)
+    assert re.search(r"speed     edsr_x2.onnx, \S+, batch 1, .*, by 2 devices: ", result.stdout)
     made = json.loads((build / "report.json").read_text())
     reports.report(build / "report.json")
     merged, pure = made["performance"]

@@ -78,11 +78,11 @@ def test_set5_by_the_test_script_reports_both_figures(project, tmp_path):
 
 def test_the_test_script_fails_when_the_accuracy_is_below_its_reference(project, tmp_path):
     """A result folder whose PSNR is 2 % below PyTorch's makes the last step, and so the script, fail."""
-    accuracy = {"metric": "PSNR", "unit": "dB", "definition": "", "value": 30.0, "samples": 5, "baseline": None, "rows": []}
-    (tmp_path / "a.json").write_text(json.dumps(accuracy))
-    (tmp_path / "b.json").write_text(json.dumps({**accuracy, "value": 30.7}))
+    for name, value in (("a.json", 30.0), ("b.json", 30.7)):
+        (tmp_path / name).write_text(json.dumps({"metric": "PSNR", "unit": "dB", "definition": "of Y", "value": value, "samples": 1,
+                                                 "baseline": None, "rows": [{"sample": "x", "value": value}]}))
     weights = shared("weights", "edsr_x2.pt")
-    result = subprocess.run([str(ROOT / ".venv/bin/python"), "-m", "common.publish.report", "judge", "--accuracy",
+    result = subprocess.run([str(ROOT / ".venv/bin/python"), "-m", "common.judge.verdicts", "judge", "--accuracy",
                              str(tmp_path / "a.json"), "--pytorch", str(tmp_path / "b.json"), "--pth", str(weights)],
                             cwd=project / "EDSR", capture_output=True, text=True, env=environment())
     assert result.returncode == 1 and result.stdout.rstrip().endswith(": fail")

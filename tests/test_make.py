@@ -15,6 +15,7 @@ from PIL import Image
 from conftest import ROOT, environment
 
 QUICK = ("ROUND=1", "LIMIT=2")
+NOT_COUNTED = ("common.convert.cost", "common.publish.report", "common.publish.page")
 
 
 def copy_project(folder: Path) -> Path:
@@ -35,7 +36,7 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 
 def ran(result: subprocess.CompletedProcess) -> list:
-    """The scripts and modules that make ran, in order, without the report's and its page's."""
+    """The scripts and modules that make ran, in order, without the report's, its page's and the cost's."""
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr
     found = []
     for line in result.stdout.splitlines():
@@ -44,7 +45,7 @@ def ran(result: subprocess.CompletedProcess) -> list:
         words = line.split()
         name = next((word for word in words if word.endswith(".py")), None) or words[words.index("-m") + 1]
         found.append(name.replace("../", ""))
-    return [name for name in found if name not in ("common.publish.report", "common.publish.page") and not name.endswith("_gallery.py")]
+    return [name for name in found if name not in NOT_COUNTED and not name.endswith("_gallery.py")]
 
 
 @pytest.fixture(scope="module")

@@ -190,6 +190,27 @@ def test_a_result_of_other_pytorch_results_does_not_enter_the_report(project):
     shutil.rmtree(folder)
 
 
+def test_without_v_a_stage_is_a_line_and_its_output_a_log(project):
+    quiet = make(project, *SMALL, "LIMIT=1", "V=0", "all")
+    assert quiet.returncode == 0, quiet.stderr
+    lines = [line for line in quiet.stdout.splitlines() if line.startswith("UNetPlusPlus ")]
+    assert [line.split()[1] for line in lines] == ["preprocess", "infer", "postprocess", "pytorch", "agreement"]
+    assert "throughput" in lines[1] and "common.make" not in quiet.stdout and "cd build" not in quiet.stdout
+    assert "[INFO]" in (project / "UNetPlusPlus/build/.args/infer.log").read_text()
+    failed = make(project, *SMALL, "LIMIT=1", "V=0", "PTH=Makefile", "export")
+    assert failed.returncode == 2 and len([line for line in failed.stderr.splitlines() if line.startswith("error: ")]) == 1
+
+
+@pytest.mark.parametrize("arguments, part", [
+    (["al"], "no target named al; did you mean all?"), (["xyzzy"], "no target named xyzzy; make lists them"),
+    (["MODELS=edsr", "all"], "no model named edsr; did you mean EDSR?"),
+    (["-C", "EDSR", "postproces"], "EDSR has no target postproces; did you mean postprocess?"),
+    (["-C", "EDSR", "it's"], "EDSR has no target it's")])
+def test_a_name_that_is_not_there_is_answered_with_the_nearest(project, arguments, part):
+    result = make(project, *arguments)
+    assert result.returncode == 2 and part in result.stderr and "Traceback" not in result.stderr
+
+
 def test_help_names_the_targets_of_the_folder_and_of_the_rules(project):
     text = make(project, "-C", "CGAN").stdout
     for target in ("all", "classifier", "compare", "sweep", "om", "dist", "setup"):

@@ -17,7 +17,9 @@ FOLDERS = ("common", "EDSR", "CGAN", "IntraDA", "UNetPlusPlus", "Pix2pixHD")
 
 
 def is_program(path: Path) -> bool:
-    return any(word in path.read_text(encoding="utf-8") for word in ("ArgumentParser(", "train.parser("))
+    text = path.read_text(encoding="utf-8")
+    return ("__main__" in (path.stem, *re.findall(r'^if __name__ == "(\w+)"', text, re.MULTILINE))
+            and any(word in text for word in ("ArgumentParser(", "train.parser(")))
 
 
 SCRIPTS = sorted(str(path.relative_to(ROOT)) for folder in FOLDERS for path in (

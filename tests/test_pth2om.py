@@ -339,6 +339,66 @@ def test_an_aoe_that_fails_or_is_not_there_is_one_error(machine, tmp_path):
     assert machine.om() == []
 
 
+# precision and further flags that are chosen: ATC_PRECISION, ATC_FLAGS
+
+CHOSEN = [({"ATC_PRECISION": "must_keep_origin_dtype"}, {"precision_mode": "must_keep_origin_dtype"}),
+          ({"ATC_PRECISION": "mixed_float16"}, {"precision_mode_v2": "mixed_float16"}),
+          ({"ATC_FLAGS": "--precision_mode_v2=origin --output_type=FP16"}, {"precision_mode_v2": "origin", "output_type": "FP16"}),
+          ({"ATC_FLAGS": '--input_fp16_nodes="image;other"'}, {"precision_mode": "force_fp16", "input_fp16_nodes": "image;other"})]
+
+
+def with_flags(entry: Dict[str, str], chosen: Dict[str, str]) -> Dict[str, str]:
+    return {**{name: value for name, value in entry.items() if name != "precision_mode"}, **chosen}
+
+
+@pytest.mark.parametrize("variables, chosen", CHOSEN)
+@each("CGAN", "EDSR")
+def test_the_script_and_make_give_atc_the_precision_and_the_flags_that_are_chosen(machine, variables, chosen):
+    model = machine.folder.name
+    succeeded(machine.pth2om(*FIRST.get(model, ()), STANDIN_CHIP="310", **variables))
+    first = REFERENCE[model][-1]
+    assert [flags(call) for call in machine.calls("atc")] == [{**with_flags(first, chosen), "soc_version": "Ascend310"}]
+    assert machine.om() == [first["output"] + ".om"]
+    by_make = printed(machine.make("-n", "om", "SOC_VERSION=Ascend310", *(f"{name}={value}" for name, value in variables.items())))
+    assert by_make == [{**with_flags(entry, chosen), "soc_version": "Ascend310"} for entry in as_in_build(model)]
+
+
+WRONG = [({"ATC_PRECISION": "fp17"}, "ATC_PRECISION=fp17: expected one of force_fp16"),
+         ({"ATC_PRECISION": "fp16", "ATC_FLAGS": "--precision_mode=force_fp32"}, "ATC_FLAGS has --precision_mode too"),
+         ({"ATC_FLAGS": "--precision_mode=force_fp32 --precision_mode_v2=fp16"}, "atc takes --precision_mode or --precision_mode_v2"),
+         ({"ATC_FLAGS": "--input_fp16_nodes=a --insert_op_conf=b"}, "atc takes --input_fp16_nodes or --insert_op_conf"),
+         ({"ATC_FLAGS": "keep=1"}, "expected --NAME=VALUE, found keep=1"), ({"ATC_FLAGS": "--log"}, "found --log"),
+         ({"ATC_FLAGS": "--log=info --log=error"}, "has --log twice"), ({"ATC_FLAGS": '--log="info'}, "a quote is not closed")]
+
+
+@pytest.mark.parametrize("variables, part", WRONG)
+@each("EDSR")
+def test_flags_that_atc_does_not_take_are_one_line_before_atc_runs(machine, variables, part):
+    failed(machine.pth2om("--size=256", STANDIN_CHIP="310", **variables), part)
+    assert machine.calls("atc") == [] and machine.om() == []
+    result = machine.make("-n", "om", "SOC_VERSION=Ascend310", *(f"{name}={value}" for name, value in variables.items()))
+    said = [line for line in result.stderr.splitlines() if not line.startswith("make")]
+    assert result.returncode == 2 and len(said) == 1 and said[0].startswith("error: ") and part in said[0]
+
+
+@each("EDSR")
+def test_no_flag_that_is_given_is_evaluated(machine, tmp_path):
+    mark = tmp_path / "ran"
+    for text in (f"--log=$(touch {mark})", f"--log=`touch {mark}`", f"--log=$(shell touch {mark})", f"--log=';touch {mark};'"):
+        machine.pth2om("--size=256", STANDIN_CHIP="310", ATC_FLAGS=text)
+        machine.make("-n", "om", "SOC_VERSION=Ascend310", f"ATC_FLAGS={text}")
+        assert not mark.exists(), text
+
+
+@each("UNetPlusPlus")
+def test_another_precision_makes_the_om_anew_and_stands_in_its_record(machine):
+    def made(*more: str) -> List[str]:
+        succeeded(machine.make("om", "BATCHES=1", "SOC_VERSION=Ascend310", "PTH=seeded", "SEEDED=filters=4,8,8,8,8", *more))
+        return [flags(call).get("precision_mode_v2", "") for call in machine.calls("atc")]
+    assert made() == [""] and made() == [] and made("ATC_PRECISION=origin") == ["origin"]
+    assert "--precision_mode_v2=origin" in (machine.folder / "build/.args/om-nested_unet_bs1.json").read_text()
+
+
 # make om
 
 def printed(result: subprocess.CompletedProcess) -> List[Dict[str, str]]:

@@ -80,7 +80,7 @@ def test_a_bare_report_fits_the_schema():
     made = full(inputs={"data": "none", "checkpoint": "seeded"}, accuracy=None, pytorch=None)
     json_files.check(json.loads(json.dumps(made)), "report", "report.json")
     assert made["accuracy"] is None
-    assert made["verdicts"] == {"accuracy": "none", "agreement": "pass", "om_agreement": "none"}
+    assert made["verdicts"] == {"accuracy": "none", "agreement": "pass", "om_agreement": "none", "peak": "none"}
 
 
 @pytest.mark.parametrize("break_it", [

@@ -12,6 +12,7 @@ usage: bash test/pth2om.sh [--pth=FILE] [--width=N] [--soc_version=NAME] [--tune
                   the reference does), where CANN is too new for that (6.0 on) aoe
   --no_tune       leave out --auto_tune_mode (the default where CANN is too new for it)
 Writes CGAN.onnx and CGAN_sim.onnx, and CGAN_bs1.om where atc is on the machine.
+In the environment, ATC_PRECISION=mixed_float16 (say) picks atc's precision, ATC_FLAGS='--NAME=VALUE ...' further flags.
 END
 }
 pth=CGAN_G.pth width=72 soc_version='' tuning=reference

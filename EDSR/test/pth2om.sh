@@ -13,6 +13,7 @@ usage: bash test/pth2om.sh [--pth=FILE] [--size=N] [--res_scale=X] [--soc_versio
   --tune         tune the operators on this machine's NPU, which takes long: atc's --auto_tune_mode, where CANN is too
                  new for that (6.0 on) aoe
 Writes edsr_x2_N.onnx and edsr_x2_256.onnx, and .om of both where atc is on the machine.
+In the environment, ATC_PRECISION=mixed_float16 (say) picks atc's precision, ATC_FLAGS='--NAME=VALUE ...' further flags.
 END
 }
 pth=edsr_baseline_x2-1bc95232.pt size=1020 res_scale='' soc_version='' tuning=no

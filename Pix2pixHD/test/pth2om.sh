@@ -12,6 +12,7 @@ usage: bash test/pth2om.sh [--load_pretrain=DIR] [--input=onehot|labels] [--soc_
                    new for that (6.0 on) aoe
 Writes pix2pixhd.onnx (with --input=labels pix2pixhd_labels.onnx), and pix2pixhd_bs1.om (pix2pixhd_labels_bs1.om) where
 atc is on the machine.
+In the environment, ATC_PRECISION=mixed_float16 (say) picks atc's precision, ATC_FLAGS='--NAME=VALUE ...' further flags.
 END
 }
 load_pretrain=checkpoints/label2city_1024p input=onehot soc_version='' tuning=no

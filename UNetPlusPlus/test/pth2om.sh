@@ -11,6 +11,7 @@ usage: bash test/pth2om.sh [--pth=FILE] [--batch_sizes="N ..."] [--soc_version=N
   --tune         tune the operators on this machine's NPU, which takes long: atc's --auto_tune_mode, where CANN is too
                  new for that (6.0 on) aoe
 Writes nested_unet.onnx (any batch size), and nested_unet_bsN.om where atc is on the machine.
+In the environment, ATC_PRECISION=mixed_float16 (say) picks atc's precision, ATC_FLAGS='--NAME=VALUE ...' further flags.
 END
 }
 pth=nested_unet.pth batch_sizes='1 4 8 16 32' soc_version='' tuning=no

@@ -38,6 +38,8 @@ class Reference:
     unit: str
     definition: str
     batch: Optional[int] = None
+    devices: int = 1
+    """Chips that the figure is of together."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class Facts:
     """The tool lines of `test/pth2om.sh`, one per model file, `${soc}` standing for the chip's name."""
     extra: Dict[str, Any]
     """What only this model has."""
+    cost: Optional[Dict[str, Any]] = None
+    """What the reference network takes, at the input that its throughput is of (`common.convert.cost`)."""
 
     def reference(self, quantity: str, device: str, batch: Optional[int] = None) -> Reference:
         """The one reference figure asked for. Raises KeyError when the facts hold none."""
@@ -100,7 +104,7 @@ def load(place: PathLike) -> Facts:
         outputs=[_tensor(entry) for entry in raw["outputs"]],
         metric=Metric(**{**raw["metric"], "range": span}),
         references=[Reference(**entry) for entry in raw["references"]],
-        atc=raw["atc"], extra=raw.get("extra", {}))
+        atc=raw["atc"], extra=raw.get("extra", {}), cost=raw.get("cost"))
 
 
 def _tensor(entry: Dict[str, Any]) -> Tensor:

@@ -112,7 +112,16 @@ class Journal:
             self._partial.unlink()
 
     def close(self) -> None:
-        """Close the list of parts; it stays on disk for the next run."""
+        """Close the list of parts; it stays on disk for the next run, unless it tells nothing that was not told before."""
         if self._file is not None:
             self._file.close()
             self._file = None
+            if not self.finished and not self.left:
+                with contextlib.suppress(FileNotFoundError):
+                    self._partial.unlink()
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()

@@ -7,19 +7,18 @@ from __future__ import annotations
 import argparse
 from typing import Optional, Sequence, Tuple, Union
 
-from common.base import errors
-from common.base.settings import positive
+from common.base import errors, settings
 
 
 def _width(text: str) -> Tuple[str, Union[int, Tuple[int, ...]]]:
     name, _, value = text.partition("=")
-    return name, tuple(map(positive, value.split(","))) if "," in value else positive(value)
+    return name, tuple(map(settings.positive, value.split(","))) if "," in value else settings.positive(value)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(prog="python3 -m common.convert.seed", description=errors.first_line(__doc__))
     parser.add_argument("--output", required=True, help="checkpoint to write")
-    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--seed", type=settings.whole(0), default=0, help="default: %(default)s")
     parser.add_argument("--model", default=".", help="the model's folder (default: here)")
     parser.add_argument("--set", action="append", default=[], metavar="WIDTH=N[,N...]", type=_width,
                         help="another width or depth than the reference's, by the network module's own names")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, 
 from common.base import files, names, settings, uses
 from common.base.errors import UserError
 from common.base.journal import Journal, stamp
+from common.base.progress import progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,8 +85,6 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
     longer asked for are removed. It is done by JOBS processes (`common.base.workers`). Gives back the manifest's records in
     order.
     """
-    from tqdm import tqdm
-
     from common.base import workers
     folder = Path(folder)
     sources = list(sources)
@@ -116,9 +115,10 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
                 "stamp": [stamp(path) for path in paths], "made": stamp(target[sample]),
                 "shape": list(array.shape), "dtype": str(array.dtype), **about}
 
-    made = tqdm(workers.ordered(one, todo, 3 * sample_bytes), "preprocess", len(todo), unit="sample", disable=None)
-    for (sample, _), record in zip(todo, made):
-        journal.add(sample, record)
+    made = progress(workers.ordered(one, todo, 3 * sample_bytes), "preprocess", len(todo))
+    with journal:
+        for (sample, _), record in zip(todo, made):
+            journal.add(sample, record)
     for stray in strays:
         stray.unlink()
     journal.complete(target, variant=dict(variant or {}))
@@ -163,8 +163,9 @@ def write_info(bins: files.PathLike, info: files.PathLike, size: Optional[Tuple[
         raise UserError(f"{folder}: expected .bin files, found none; run the preprocess script first")
     odd = next((path for path in paths if any(character.isspace() for character in str(path))), None)
     if odd is not None:
-        raise UserError(f"{odd}: the .info format separates by spaces, so no path in it may hold one; "
-                        "give the folder by a relative path without spaces")
+        advice = ("rename its picture, or give STREAM=1, which needs no list" if any(map(str.isspace, odd.name)) else
+                  "give the folder by a relative path without spaces")
+        raise UserError(f"{odd}: the .info format separates by spaces, so no path in it may hold one; {advice}")
     own = {} if size else {record["id"]: record["shape"][:-3:-1] for record in read_manifest(folder.parent)}
     missing = next((path for path in paths if not size and path.stem not in own), None)
     if missing is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 from common.base import settings
+from common.base.progress import progress
 from common.data import dataset, result_files
 
 if TYPE_CHECKING:
@@ -46,8 +47,6 @@ class Evaluation(NamedTuple):
 
 def run(work: Evaluation) -> None:
     """Evaluate result files, by JOBS processes (`common.base.workers`); the figures are the same for any number of them."""
-    from tqdm import tqdm
-
     from common.base import workers
 
     def one(sample: str) -> Row:
@@ -55,7 +54,7 @@ def run(work: Evaluation) -> None:
         return work.one(sample, path.stem, work.read(path))
 
     rows = workers.ordered(one, work.samples, work.each)
-    work.finish(list(tqdm(rows, "postprocess", len(work.samples), unit="sample", disable=None)))
+    work.finish(list(progress(rows, "postprocess", len(work.samples))))
 
 
 def taken(wanted: Sequence[str], found: Optional[Iterable[str]], folder: str) -> List[str]:

@@ -33,10 +33,12 @@ def find(folder: files.PathLike) -> Dict[str, Dict[int, Path]]:
     found: Dict[str, Dict[int, Path]] = {}
     for path in sorted(folder.glob("*.bin")):
         stem, _, number = path.stem.rpartition("_")
-        if path.name.startswith(".") or not stem or not number.isdigit():
+        if path.name.startswith(".") or not stem or not re.fullmatch(r"[0-9]{1,9}", number):
             continue
-        stem = stem[:-len("_output")] if stem.endswith("_output") else stem
         found.setdefault(stem, {})[int(number)] = path
+    # one tool wrote them all: `foo_output_1.bin` beside `foo_1.bin`, or without a 0, is of a picture `foo_output`
+    if found and all(stem.endswith("_output") and stem != "_output" and 0 in paths for stem, paths in found.items()):
+        return {stem[:-len("_output")]: paths for stem, paths in found.items()}
     if not found:
         raise UserError(f"{folder}: expected result files (<stem>_<number>.bin), found none; run the inference first")
     return found

@@ -13,8 +13,9 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from common.base import errors, facts, files
 from common.base.errors import UserError
+from common.convert import cost as cost_counting
 from common.engines import engine
-from common.judge import reports
+from common.judge import peaks, reports
 from common.publish import report
 
 RESULTS = "results.json"
@@ -25,6 +26,8 @@ BLOCK = re.compile(r"(<!-- results:begin.*? -->)\n.*?(<!-- results:end -->)", re
 
 ZH = {
     "accuracy": "精度", "data and weights": "数据与权重", "samples": "样本数", "figure": "结果", "beside it": "说明",
+    "of the nominal peak": "占标称峰值", "cost of the reference network, input": "参考网络的开销，输入", "parameters": "参数量",
+    "GMAC a sample": "每样本 GMAC", "weights": "权重", "activations": "激活", "FLOP/byte": "FLOP/字节",
     "throughput": "吞吐率", "batch": "批大小", "definition": "定义", ", ": "，", "; ": "；", ": ": "：",
     "here: ": "实测，", "CPU core": "个 CPU 核", "CPU cores": "个 CPU 核", "published": "公开精度", "reference: ": "参考值，",
     "demo data": "示例数据", "demo weights": "示例权重", "seeded noise": "固定种子的噪声",
@@ -149,19 +152,32 @@ def throughput_table(model: facts.Facts, results: Sequence[Mapping[str, Any]], s
                 definition.append(say("{smaller}", smaller=sentence, **result["speeds"]))
             several = say(", ") + say("{devices} devices together", **run) if "devices" in run else ""
             rows.append((f"{measured(result, say)}{say(', ')}`{run['model']}`{several}", str(run["batch"]),
-                         f"{run['samples_per_s']:.4g} samples/s", say("; ").join(definition)))
+                         f"{run['samples_per_s']:.4g} samples/s", "", say("; ").join(definition)))
     for given in model.references:
         if given.quantity == "throughput":
+            of = peaks.reference(vars(given), model.cost)
+            part = f"{100 * of['share']:.3g} % ({of['peak_tflops']:g} TFLOPS)" if of else ""
             rows.append((say("reference: ") + say(given.device), str(given.batch or ""),
-                         f"{given.value:.6g} {given.unit}", say(given.definition)))
-    return table([say(word) for word in ("throughput", "batch", "figure", "definition")], rows)
+                         f"{given.value:.6g} {given.unit}", part, say(given.definition)))
+    return table([say(word) for word in ("throughput", "batch", "figure", "of the nominal peak", "definition")], rows)
+
+
+def cost_table(model: facts.Facts, say: Say) -> List[str]:
+    """What the reference network takes of a chip, from the facts. Empty where they do not tell."""
+    cost = model.cost
+    if not cost:
+        return []
+    return table([say(word) for word in ("cost of the reference network, input", *(name for name, _ in cost_counting.HEAD[1:]))],
+                 [tuple(cell(cost) for _, cell in cost_counting.HEAD)])
 
 
 def section(model: facts.Facts, results: Sequence[Mapping[str, Any]]) -> Dict[str, str]:
     """What stands between the marks of a model's README in English: opening mark, text."""
     say = speaker(model, chinese=False)
     accuracy = accuracy_table(model, results, say)
-    return {BEGIN: "\n".join([*accuracy, *([""] if accuracy else []), *throughput_table(model, results, say)])}
+    cost = cost_table(model, say)
+    return {BEGIN: "\n".join([*accuracy, *([""] if accuracy else []), *throughput_table(model, results, say),
+                              *([""] if cost else []), *cost])}
 
 
 def section_zh(model: facts.Facts, results: Sequence[Mapping[str, Any]]) -> Dict[str, str]:
@@ -169,7 +185,7 @@ def section_zh(model: facts.Facts, results: Sequence[Mapping[str, Any]]) -> Dict
     say = speaker(model, chinese=True)
     accuracy = accuracy_table(model, results, say) or [say("not measured here yet")]
     return {BEGIN_ZH["accuracy"]: "\n".join(accuracy),
-            BEGIN_ZH["throughput"]: "\n".join(throughput_table(model, results, say))}
+            BEGIN_ZH["throughput"]: "\n".join([*throughput_table(model, results, say), "", *cost_table(model, say)]).rstrip()}
 
 
 def overview(models: Sequence[facts.Facts], results: Sequence[Sequence[Mapping[str, Any]]]) -> str:

@@ -13,9 +13,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Sequence, Tuple
 
-from common.base import files
+from common.base import files, settings
 from common.base.errors import UserError
-from common.base.settings import positive
 from common.publish import provenance
 
 if TYPE_CHECKING:
@@ -30,15 +29,15 @@ def parser(description: str, steps: int) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=description)
     made.add_argument("--output", default="demo.pth", help="checkpoint to write; what made it stands beside it, as "
                                                            ".json (default: %(default)s)")
-    made.add_argument("--steps", type=positive, default=steps, help="default: %(default)s")
-    made.add_argument("--seed", type=int, default=0, help="of data, start and order (default: %(default)s)")
+    made.add_argument("--steps", type=settings.positive, default=steps, help="default: %(default)s")
+    made.add_argument("--seed", type=settings.whole(0), default=0, help="of data, start and order (default: %(default)s)")
     return made
 
 
 def add_streets(made: argparse.ArgumentParser) -> None:
     """The options of those that train on drawn streets (`common.data.demo.streets.training`)."""
     made.add_argument("--streets", default="streets", metavar="DIR", help="where drawn streets are kept")
-    made.add_argument("--count", type=positive, default=120, help="how many to draw (default: %(default)s)")
+    made.add_argument("--count", type=settings.positive, default=120, help="how many to draw (default: %(default)s)")
 
 
 def batch(samples: "Sequence[torch.Tensor]") -> "torch.Tensor":

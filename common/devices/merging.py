@@ -83,7 +83,7 @@ def merge(tool: Tool, devices: Sequence[Device]) -> Dict[str, Any]:
             "end_to_end_samples_per_s": "sample_count / end_to_end_s; a device's time is the tool's own, and where it "
                                         "tells none its process's, with starting and loading"}), **several.DEFINITIONS}}
     if tool.standin:
-        record.update(warm_up_runs=max(made["warm_up_runs"] for _, _, made in found),
+        record.update(input_shape=first["input_shape"], warm_up_runs=max(made["warm_up_runs"] for _, _, made in found),
                       peak_memory_bytes=sum(one["peak_memory_bytes"] for one in each))
     record["devices"] = each
     summary = tool.summarise(folder, listed, record)

@@ -4,8 +4,8 @@ Environment: `DEVICE` picks ONNX Runtime's execution provider (cpu, cuda, tensor
 the CPU (openvino), there in `PRECISION` f32 or bf16 (default f32); `THREADS` the threads within one operator on the CPU
 (default: the cores that this process may use). On cpu,
 `PRECISION` f16 rehearses half precision (`common.engines.half`): `OVERFLOW` saturate or inf, `SUMS` f32 or
-f16. `python3 -m common.engines.sessions NAME` tells whether this machine has an
-engine: a device, or cpu-f16, openvino-f32, openvino-bf16.
+f16. On cann, `ATC_PRECISION` is the provider's precision_mode. `python3 -m common.engines.sessions NAME` tells whether
+this machine has an engine: a device, or cpu-f16, openvino-f32, openvino-bf16.
 """
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ DEVICES = (*PROVIDERS, "openvino")
 PRECISIONS = {"openvino": ("f32", "bf16"), "cpu": ("f16",)}
 """By device; without one, OpenVINO takes its first, the others compute in what the model's file says."""
 ENGINES = (*PROVIDERS, *(f"{device}-{precision}" for device in PRECISIONS for precision in PRECISIONS[device]))
+CANN_PRECISIONS = ("force_fp16", "force_fp32", "cube_fp16in_fp32out", "allow_fp32_to_fp16", "must_keep_origin_dtype",
+                   "allow_mix_precision", "allow_mix_precision_fp16")
+"""What ONNX Runtime's CANN provider takes as precision_mode, its default first, of atc's values (docs/CANN.md, Sources)."""
 REHEARSED = "half precision rehearsed"
 """Stands in the provider of a rehearsal, so that no figure of one goes without saying so."""
 STAND_INS = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
@@ -159,8 +162,16 @@ def split(name: str) -> Tuple[str, Optional[str]]:
 
 def missing(path: files.PathLike) -> Optional[str]:
     """Why an engine is not here, from a file with what `python3 -m common.engines.sessions` said; None where it said nothing."""
-    text = Path(path).read_text(encoding="utf-8")
+    text = Path(path).read_text(encoding="utf-8", errors="replace")
     return text[len("error: "):].strip() if text.startswith("error: ") else None
+
+
+def cann_precision() -> str:
+    """`ATC_PRECISION` of the environment for DEVICE=cann. Raises `UserError` for one that the provider does not take."""
+    chosen = os.environ.get("ATC_PRECISION", "").strip() or CANN_PRECISIONS[0]
+    if chosen not in CANN_PRECISIONS:
+        raise UserError(f"ATC_PRECISION={chosen}: DEVICE=cann takes {', '.join(CANN_PRECISIONS)}")
+    return chosen
 
 
 def label(by: Mapping[str, Any]) -> str:

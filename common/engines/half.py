@@ -10,16 +10,18 @@ float32 arithmetic, which it has to leave alone and which gives exactly the half
 
 Beyond 65504, `OVERFLOW=saturate` (the 310's way) gives 65504 and `OVERFLOW=inf` (the 910B's) infinity. `SUMS=f16`, the
 pessimistic mode, also rounds the partial sums of operators that CANN may sum in half precision: those of
-InstanceNormalization, average pooling and means. What is not modelled stands in docs/PRECISION.md.
+InstanceNormalization, average pooling and means. `KEEP=file` leaves the operators of a list, as atc's `--keep_dtype` takes
+it (`common.engines.keep_list`), in float32. What is not modelled stands in docs/PRECISION.md.
 """
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Collection, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Any, Collection, Dict, FrozenSet, List, NamedTuple, Optional, Set, Tuple
 
 from common.base import files
 from common.base.errors import UserError
+from common.engines import keep_list
 from common.engines.engine import REHEARSED
 
 if TYPE_CHECKING:
@@ -97,6 +99,19 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def name_nodes(graph: Any) -> List[str]:
+    """Name the nodes of an `onnx.GraphProto` that have no name, by operator and place; gives the names that were made.
+
+    What is kept in float32, and what atc is told, goes by name.
+    """
+    made = []
+    for index, node in enumerate(graph.node):
+        if not node.name:
+            node.name = f"{node.op_type}_{index}"
+            made.append(node.name)
+    return made
+
+
 class Step(NamedTuple):
     """What the chip does in one go: nodes, the last of which gives `result`."""
 
@@ -108,32 +123,44 @@ class Step(NamedTuple):
 
 
 class Rehearsal(NamedTuple):
-    """A rewritten network. model: `onnx.ModelProto`. steps: the operators whose results are rounded, in order."""
+    """A rewritten network. model: `onnx.ModelProto`. steps: the operators whose results are rounded, in order.
+
+    weights: by name, the node that reads it and the float32 array before it was rounded. The rounded form of a weight,
+    an input or a kept step's result is named `<name>/half`.
+    """
 
     model: Any
     steps: List[Step]
+    weights: Dict[str, Tuple[str, Any]]
 
 
 def rehearsed(model: Any, how: Mode = Mode(), keep: Collection[str] = ()) -> Rehearsal:
     """`model`, an `onnx.ModelProto`, rewritten so that it computes in half precision; the original stays as it was.
 
-    keep: names of `Step`s that are left in float32, with their weights; what they give to others is rounded. The
-    results keep their names, so that they can be asked for; inputs and outputs keep names, shapes and dtypes.
-    Raises `UserError` for a name in `keep` that no step has.
+    keep: names of nodes, or `OpType::` and Ascend's type: a `Step` with one of them is left in float32, with its weights,
+    and so is what only moves values; what they give to others is rounded. The results keep their names, so that they can
+    be asked for; inputs and outputs keep names, shapes and dtypes. Raises `UserError` for what `keep` names and the
+    network lacks.
     """
     return _Rewriter(model, how, frozenset(keep)).run()
 
 
 class _Rewriter:
-    def __init__(self, model: Any, how: Mode, keep: Collection[str]):
+    def __init__(self, model: Any, how: Mode, keep: FrozenSet[str]):
         import onnx
         from onnx import numpy_helper
         self.onnx, self.how, self.keep = onnx, how, keep
         self.model = onnx.ModelProto()
         self.model.CopyFrom(model)
         self.graph = self.model.graph
-        for index, node in enumerate(self.graph.node):  # what is kept, and what atc is told, goes by name
-            node.name = node.name or f"{node.op_type}_{index}"
+        name_nodes(self.graph)
+        self.read: Dict[str, Tuple[str, Any]] = {}
+        """The weights that were rounded: who reads them, and as they were."""
+        there = {node.name for node in self.graph.node} | {keep_list.BY_TYPE + keep_list.TYPES.get(node.op_type, "")
+                                                           for node in self.graph.node}
+        if set(keep) - there:
+            raise UserError(f"no operator named {', '.join(sorted(set(keep) - there))} to keep in float32; a list is for the "
+                            "network that it was made from")
         self.weights: Dict[str, Any] = {tensor.name: numpy_helper.to_array(tensor) for tensor in self.graph.initializer}
         for node in [node for node in self.graph.node if node.op_type == "Constant"]:
             value = next((attribute.t for attribute in node.attribute if attribute.name == "value"), None)
@@ -176,10 +203,7 @@ class _Rewriter:
         for value in [value for value in self.graph.input if value.name in there]:
             self.graph.input.remove(value)
         del self.graph.value_info[:]
-        unknown = set(self.keep) - {step.name for step in self.steps}
-        if unknown:
-            raise UserError(f"no operator named {', '.join(sorted(unknown))} to keep in float32")
-        return Rehearsal(self.model, self.steps)
+        return Rehearsal(self.model, self.steps, self.read)
 
     def _uses(self) -> Dict[str, List[Any]]:
         used: Dict[str, List[Any]] = {}
@@ -235,13 +259,18 @@ class _Rewriter:
         rounds = any(node.op_type not in MOVES and not self._picks(node) for node in group) and \
             self.kinds.get(result, TensorProto.FLOAT) == TensorProto.FLOAT and group[0].op_type != "Cast"
         name = "+".join(node.name for node in group)
-        kept = name in self.keep
+        kept = bool(self.keep.intersection(name.split("+")) or self.keep.intersection(
+            keep_list.BY_TYPE + keep_list.TYPES.get(node.op_type, "") for node in group))
         for node in group:
             for place, value in enumerate(node.input):
                 node.input[place] = self._read(node, place, value, kept)
         last = group[-1]
-        if not rounds:
+        if not rounds:  # where it is kept it carries what stays unrounded, and what was rounded already once more
             self.made += group
+            for each in last.output if kept and group[0].op_type != "Constant" else ():
+                if self.kinds.get(each, TensorProto.FLOAT) == TensorProto.FLOAT:
+                    self.unrounded.add(each)
+                    self._round(each, each + "/half")
             return
         self.steps.append(Step(name, "+".join(node.op_type for node in group), result, tuple(name.split("+"))))
         if self.how.sums == "f16" and group[0].op_type in SUMMED and not kept:
@@ -263,7 +292,9 @@ class _Rewriter:
             array = self.weights[value]
             if kept or array.dtype != np.float32 or node.op_type in ("Resize", "Upsample") and place:
                 return value
-            self.added.setdefault(value + "/half", nearest(array, self.how.overflow))
+            if value not in self.read:
+                self.read[value] = node.name, array
+                self.added[value + "/half"] = nearest(array, self.how.overflow)
             return value + "/half"
         if kept and value in self.unrounded:
             return value

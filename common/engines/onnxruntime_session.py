@@ -1,12 +1,15 @@
 """Running an ONNX file with ONNX Runtime, on the CPU or by another execution provider."""
 from __future__ import annotations
 
+import sys
+import tempfile
 import time
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from pathlib import Path
+from typing import Any, Callable, Collection, Dict, List, Optional, Sequence, Tuple
 
 from common.base import files
 from common.base.errors import UserError
-from common.engines.engine import PROVIDERS, Engine, Tensor, Timing, device_name
+from common.engines.engine import PROVIDERS, Engine, Tensor, Timing, cann_precision, device_name
 
 DTYPES = {"float": "float32", "float16": "float16", "double": "float64", "bool": "bool",
           "int8": "int8", "int16": "int16", "int32": "int32", "int64": "int64",
@@ -17,7 +20,8 @@ class Session(Engine):
     """An ONNX file in ONNX Runtime, on the CPU or another execution provider. device: one of `PROVIDERS`.
 
     spin: whether threads that wait for work keep their core; False where pre- and postprocessing share the cores.
-    precision: f16 rehearses half precision, `common.engines.half`; empty computes in what the file says.
+    precision: f16 rehearses half precision, `common.engines.half`; empty computes in what the file says. keep: what stays
+    in float32 of a rehearsal, by default what `KEEP` of the environment lists.
     adjust: changes the `onnxruntime.SessionOptions` before the model is loaded, to measure what they do.
     Raises `UserError` when the file is missing, an `.om`, truncated or not ONNX, and when the execution provider is
     not in this onnxruntime or cannot be started.
@@ -27,17 +31,24 @@ class Session(Engine):
 
     def __init__(self, path: files.PathLike, device: Optional[str] = None, threads: Optional[int] = None,
                  index: int = 0, spin: bool = True, adjust: Optional[Callable[[Any], None]] = None,
-                 precision: str = ""):
+                 precision: str = "", keep: Optional[Collection[str]] = None):
         super().__init__(path, device_name(device), threads, index)
         onnxruntime = load(self.device)
         self.provider, _, self._memory = PROVIDERS[self.device]
         self.version = onnxruntime.__version__
         self._rewritten: Optional[bytes] = None
         if precision:
-            from common.engines import half
-            how = half.mode()
-            self.provider += f", {how}"
-            self._rewritten = half.session_bytes(self.path, how)
+            from common.engines import half, keep_list
+            how, keep = half.mode(), keep_list.given() if keep is None else keep
+            self.provider += f", {how}{f', {len(keep)} kept in float32' if keep else ''}"
+            self._rewritten = half.session_bytes(self.path, how, keep)
+        self._precision = cann_precision() if self.device == "cann" else ""
+        self._profile: Optional[tempfile.TemporaryDirectory[str]] = None
+        self.on_cpu: Optional[Tuple[int, int]] = None
+        """On an NPU, how many of how many nodes the CPU computed in the first run."""
+        if self._precision:
+            self.provider += f", {self._precision}"
+            self._profile = tempfile.TemporaryDirectory(prefix="cann-")
         self._session = self._open(onnxruntime, spin, adjust)
         self.inputs = [_tensor(node, path) for node in self._session.get_inputs()]
         self.outputs = [_tensor(node, path) for node in self._session.get_outputs()]
@@ -53,9 +64,13 @@ class Session(Engine):
         options.enable_mem_pattern = options.enable_cpu_mem_arena = True
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
         options.log_severity_level = 4 if self.device == "cpu" else 3  # why a provider did not start, is logged
+        if self._profile:
+            options.enable_profiling, options.profile_file_prefix = True, str(Path(self._profile.name, "run"))
         if adjust:
             adjust(options)
         settings = {} if self.device == "cpu" else {"device_id": str(self.index)}
+        if self._precision:
+            settings["precision_mode"] = self._precision
         own = PROVIDERS[self.device][0]
         providers: List[Any] = [(own, settings)]
         if self.device == "tensorrt":
@@ -101,7 +116,18 @@ class Session(Engine):
         outputs = binding.copy_outputs_to_cpu()
         marks.append(time.perf_counter())
         self.timing = Timing(*[(after - before) * 1e3 for before, after in zip(marks, marks[1:])])
+        if self._profile:
+            self.on_cpu = placed(self._session.end_profiling())
+            self._profile.cleanup()
+            self._profile = None
+            if self.on_cpu[0]:
+                print(f"warning: {self.path}: {self.on_cpu[0]} of {self.on_cpu[1]} nodes ran on the CPU, not on the NPU",
+                      file=sys.stderr)
         return outputs
+
+    def provenance(self) -> Dict[str, Any]:
+        told = super().provenance()
+        return told if self.on_cpu is None else {**told, "nodes_on_cpu": self.on_cpu[0], "nodes": self.on_cpu[1]}
 
     def metadata(self) -> Dict[str, str]:
         return dict(self._session.get_modelmeta().custom_metadata_map)
@@ -118,6 +144,14 @@ def load(device: str) -> Any:
         raise UserError(f"DEVICE={device}: this onnxruntime {onnxruntime.__version__} has no {provider}: "
                         f"pip install {package}")
     return onnxruntime
+
+
+def placed(profile: files.PathLike) -> Tuple[int, int]:
+    """How many nodes the CPU computed, and how many there are, in ONNX Runtime's profile of a session."""
+    events = files.read_json(profile, {"type": "array", "items": {"type": "object"}})
+    nodes = {event["args"].get("node_index", event["name"]): event["args"]["provider"] for event in events
+             if event.get("cat") == "Node" and event.get("args", {}).get("provider")}
+    return sum(provider == PROVIDERS["cpu"][0] for provider in nodes.values()), len(nodes)
 
 
 def _tensor(node: Any, path: files.PathLike) -> Tensor:

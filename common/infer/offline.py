@@ -16,7 +16,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from common.base import files, json_files, settings, uses
+from common.base import files, json_files, progress, settings, uses
 from common.base.errors import UserError
 from common.base.journal import Journal, stamp
 from common.data import result_files
@@ -322,10 +322,9 @@ class Run:
             self._check_space(self.todo[0], outputs)
             self.warm_up_runs = runs
 
-    def progress(self, description: str) -> Any:
-        """`todo`, with a progress bar on stderr when that is a terminal."""
-        from tqdm import tqdm
-        return tqdm(self.todo, desc=description, unit="batch", disable=None)
+    def progress(self, description: str) -> Iterable[Sequence[Sample]]:
+        """`todo`, and how far it is."""
+        return progress.progress(self.todo, description, unit="batch")
 
     def read(self, group: Sequence[Sample]) -> List[Any]:
         """The model's inputs for up to `files_per_batch` samples; free places are filled with the first of them."""

@@ -11,6 +11,7 @@ from typing import Mapping, Optional, Sequence
 
 from common.base import errors, facts, files, names, uses
 from common.base.journal import Journal, stamp
+from common.base.progress import progress
 from common.base.settings import limit, thread_count
 from common.convert.network import network_module, options
 from common.data import dataset, variant
@@ -26,7 +27,6 @@ def infer(pth: files.PathLike, prep: files.PathLike, output: files.PathLike, fol
     stopped. Outputs are float32 [1, ...] in the network's order.
     """
     import torch
-    from tqdm import tqdm
 
     from common.convert import checkpoint
     samples = dataset.read_manifest(prep)[:count]
@@ -40,7 +40,7 @@ def infer(pth: files.PathLike, prep: files.PathLike, output: files.PathLike, fol
     journal = Journal(output.with_name(output.name + "_pytorch.json"),
                       {"checkpoint_sha256": files.sha256(pth), "torch": torch.__version__, "options": untold,
                        "code": uses.digest()}, SAMPLE)
-    for record in tqdm(samples, desc="pytorch", unit="sample", disable=None):
+    for record in progress(samples, "pytorch"):
         target = output / f"{record['id']}_1.bin"
         now, there = stamp(record["bin"]), journal.finished.get(record["id"], {})
         if target.is_file() and there.get("stamp") == now and there.get("made") == stamp(target):

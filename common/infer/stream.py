@@ -24,6 +24,7 @@ from typing import (
 from common.base import errors, files, json_files, settings
 from common.base.errors import UserError
 from common.base.journal import Journal, stamp
+from common.base.progress import progress
 from common.engines import engine, sessions, timing
 from common.infer import offline, several, threads
 from common.infer.pipeline import Flow, Pipeline, load, plan
@@ -47,7 +48,6 @@ def stream(pipeline: Pipeline, session: engine.Engine, batch: int, output: files
 
     session: the model, or one of several alike; batch: the network's.
     """
-    from tqdm import tqdm
     work = pipeline.evaluation
     sizes = pipeline.preprocessing.sizes
     layout = plan(session, batch, pipeline.preprocessing.sample_bytes, sizes)
@@ -70,15 +70,14 @@ def stream(pipeline: Pipeline, session: engine.Engine, batch: int, output: files
         journal.begin()
     before = time.perf_counter()
     sending: Any = contextlib.closing(send(todo, layout)) if todo else contextlib.nullcontext(())  # type: ignore[type-var]
-    with tqdm(total=count, desc="stream", unit="sample", disable=None) as progress, sending as batches:
-        for about, rows in batches:
+    with sending as batches, journal:
+        for about, rows in progress(batches, "stream", len(todo), "batch"):
             now = time.perf_counter()
             measured = {"id": time.time_ns(), "device": about.device, "cold": about.cold,
                         "compute_ms": [about.compute_ms], "share_s": (now - before) / len(rows)}
             before = now
             for sample, row in zip(about.samples, rows):
                 journal.add(sample, {"inputs": stamps[sample], "batch": measured, "row": row})
-            progress.update(len(rows))
     work.finish([journal.finished[sample]["row"] for sample in work.samples])
     noted = [journal.finished[sample] for sample in names]
     measured = offline.record("stream", "infer.stream", session, warm(noted), layout, len(names) * layout.batch // each,

@@ -35,6 +35,8 @@ def compare_folders(found: files.PathLike, expected: files.PathLike) -> Dict[str
             raise UserError(f"{found}: {stem} has {len(ours[stem])} outputs, expected {len(theirs[stem])}")
         for (_, path), (_, other) in pairs:
             length = other.stat().st_size // 4
+            if not length:
+                raise UserError(f"{other}: is empty; expected the values of an output; run the inference again")
             half = path.stat().st_size == 2 * length  # an .om made with --output_type=FP16
             row = difference(dataset.read_bin(path, [length], "float16" if half else "float32"),
                              dataset.read_bin(other, [length]))

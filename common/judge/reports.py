@@ -7,7 +7,7 @@ from common.base import facts, files, json_files
 from common.base.errors import UserError
 from common.infer import records
 
-SCHEMA = 2
+SCHEMA = 3
 """Of report.json, as `common/base/schemas/report.schema.json` says."""
 EDITED = "the file was edited or two runs were mixed, make it again"
 
@@ -32,6 +32,20 @@ COSINE, RELATIVE_EUCLIDEAN = 0.99, 0.05
 """Thresholds of an agreement, msit's: cosine at least, relative Euclidean distance at most."""
 WORST = 5
 """Samples that are listed, the worst first."""
+
+
+ABOVE = 1.0
+"""Share of a chip's nominal peak beyond which a figure is wrong."""
+
+
+def fraction(samples_per_s: float, macs: int, peak_tflops: float) -> float:
+    """The share of a nominal peak that a throughput is, a multiply-accumulate being two operations."""
+    return 2 * macs * samples_per_s / (peak_tflops * 1e12)
+
+
+def peak_verdict(shares: Iterable[Mapping[str, Any]]) -> str:
+    """"fail" where a figure is above its chip's peak; else "none": a figure below it proves nothing."""
+    return "fail" if any(one["share"] > ABOVE for one in shares) else "none"
 
 
 def accuracy(path: files.PathLike, model: facts.Facts) -> Dict[str, Any]:
@@ -121,7 +135,11 @@ def report(path: files.PathLike) -> Dict[str, Any]:
             raise UserError(f"{path}: accuracy lists {len(own['worst'])} of {own['samples']} samples; {EDITED}")
     for run in found["performance"]:
         records.check(run, f"{path}: performance of {run['model']}")
+    for one in found["shares"]:
+        records.equal(one["share"], fraction(one["samples_per_s"], one["macs"], one["peak_tflops"]),
+                      f"{path}: share of {one['what']}", "2 * macs * samples_per_s over the peak")
     given = {name: found[name]["verdict"] if found[name] else "none" for name in ("accuracy", "agreement", "om_agreement")}
+    given["peak"] = peak_verdict(found["shares"])
     if found["verdicts"] != given or found["verdict"] != overall(given.values()):
         raise UserError(f"{path}: verdict is {found['verdict']} with {found['verdicts']}, its parts say {given}; {EDITED}")
     return found

@@ -46,8 +46,9 @@ def measured(one: perf.Performance) -> Measured:
     if record is not None and record.exists():
         by = records.read(record)["provenance"]
         name = engine.label(by)
-        if by["provider"].endswith("ExecutionProvider") and by["provider"] != engine.PROVIDERS["cpu"][0]:
-            name += f" {by['provider'][:-len('ExecutionProvider')]}"  # two providers are two engines
+        kind = by["provider"].split(",")[0]
+        if kind.endswith("ExecutionProvider") and kind != engine.PROVIDERS["cpu"][0]:
+            name += f" {kind[:-len('ExecutionProvider')]}"  # two providers are two engines
         return Measured(one, name, by["threads"], engine.origin(by))
     name = engine.STAND_INS[one.backend]
     return Measured(one, name, None, f"{name}: no NPU figure")

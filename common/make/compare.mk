@@ -41,10 +41,10 @@ sweep: $(addprefix $(B)/,$(SWEPT)) ## throughput over BATCHES, SWEEP_THREADS="1 
 	@cd $(B) && $(PY) -m common.judge.sweep --model .. --output sweep.json $(SWEPT)
 
 # A stage per engine: infer's line in a folder of its own, with links to what that reads and no others.
-agree = { $(AGREEMENT) $(2) pytorch/result $(3) --output compare/$(1)/agreement.json >/dev/null || [[ -s compare/$(1)/agreement.json ]]; }
+agree = { $(AGREEMENT) $(2) pytorch/result $(3) --output $(1)/agreement.json >/dev/null || [[ -s $(1)/agreement.json ]]; }
 another_engine = for each in $(READS); do ln -s "../../$$each" "compare/$(1)/$$each"; done && \
     (cd compare/$(1) && export $(call by,$(1)) && $(infer_CMD)) >compare/$(1)/log.txt && \
-    $(call agree,$(1),compare/$(1)/$(RESULT))$(if $(METRIC), && $(PY) ../$(call METRIC,compare/$(1)/$(RESULT),compare/$(1)) >/dev/null)
+    $(call agree,compare/$(1),compare/$(1)/$(RESULT))$(if $(METRIC), && $(PY) ../$(call METRIC,compare/$(1)/$(RESULT),compare/$(1)) >/dev/null)
 define compare_stage
 compare-$(1)_OUT  := compare/$(1)/compared
 compare-$(1)_NEED := $(infer_NEED) $(pytorch_OUT) .args/engine-$(1)
@@ -52,12 +52,12 @@ compare-$(1)_CMD   = rm -rf compare/$(1) && mkdir -p compare/$(1) && \
     if [[ ! -s .args/engine-$(1) ]]; then $$(call another_engine,$(1)); fi && touch compare/$(1)/compared
 endef
 $(foreach engine,$(ENGINES),$(eval $(call compare_stage,$(engine)))$(eval $(call stage_rules,compare-$(engine))))
-ASKED += $(if $(filter compare rehearse,$(MAKECMDGOALS)),$(ENGINES:%=compare-%))
+ASKED += $(if $(filter compare rehearse int8,$(MAKECMDGOALS)),$(ENGINES:%=compare-%))
 
 # One table, same samples: PyTorch, ONNX, ONNX by other ENGINES=, and what other backends left, OM_RESULT= and
 # GPU_RESULT= their result folders.
 another = mkdir -p compare/$(1) && ln -s "$$(cd .. && realpath -m "$$$(1)_RESULT")" compare/$(1)/results && \
-          $(call agree,$(1),compare/$(1)/results,--npu)$(if $(METRIC), && $(PY) ../$(call METRIC,compare/$(1)/results,compare/$(1)) >/dev/null)
+          $(call agree,compare/$(1),compare/$(1)/results,--npu)$(if $(METRIC), && $(PY) ../$(call METRIC,compare/$(1)/results,compare/$(1)) >/dev/null)
 .PHONY: compare
 ifneq ($(filter-out 0,$(STREAM)),)
 compare:

@@ -33,7 +33,10 @@ PY  := "$$INTERPRETER"
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 DEVICE ?= cpu
 BATCH  ?= 1
-export LIMIT DEVICE DEVICES PRECISION OVERFLOW SUMS THREADS JOBS SOURCE STREAM ACTORS $(filter $(TEXTS),$(.VARIABLES))
+ifneq ($(KEEP),)
+override KEEP := $(if $(filter /%,$(KEEP)),,$(CURDIR)/)$(KEEP)
+endif
+export LIMIT DEVICE DEVICES PRECISION OVERFLOW SUMS KEEP THREADS JOBS SOURCE STREAM ACTORS $(filter $(TEXTS),$(.VARIABLES))
 # Without PTH, the demo's weights; PTH=seeded, or SEEDED= given: weights that were never trained.
 CHECKPOINT := $(or $(strip $(PTH)),$(if $(filter SEEDED,$(GIVEN)),seeded,$(or $(wildcard demo.pth),seeded)))
 export CHECKPOINT
@@ -55,17 +58,18 @@ endif
 
 # What a stage's line means beside its words: no export depends on samples, and only what is timed on device and threads.
 settings = $(if $(filter seeded export% om-%,$(1)),$(SOURCE:%= SOURCE=%),$(if $(filter perf% sweep-% size demo fingerprint,$(1)),, LIMIT=$(LIMIT))) \
-           $(if $(filter infer perf% stream,$(1)),DEVICE=$(DEVICE)$(PRECISION:%= PRECISION=%) THREADS=$(THREADS)) \
-           $(if $(or $(filter %cpu-f16,$(1)),$(filter f16,$(PRECISION))),$(OVERFLOW:%= OVERFLOW=%)$(SUMS:%= SUMS=%)) \
+           $(if $(filter infer perf% stream,$(1)),DEVICE=$(DEVICE)$(PRECISION:%= PRECISION=%) THREADS=$(THREADS)$(if $(filter cann,$(DEVICE)),$(ATC_PRECISION:%= ATC_PRECISION=%))) \
+           $(if $(or $(filter %cpu-f16,$(1)),$(filter f16,$(PRECISION))),$(OVERFLOW:%= OVERFLOW=%)$(SUMS:%= SUMS=%)$(if $(KEEP), KEEP=$(shell cksum <$(call q,$(KEEP)) 2>/dev/null))) \
            $(if $(filter stream,$(1)),$(DEVICES:%= DEVICES=%) STREAM=$(STREAM)$(ACTORS:%= ACTORS=%))
-kind     = $(if $(filter infer perf% stream sweep-% compare-%,$(1)),timed) $(if $(filter agreement compare-%,$(1)),judged) \
-           $(if $(filter om-%,$(1)),fresh)
+kind     = $(if $(filter infer perf% stream sweep-% compare-% int8-run,$(1)),timed) $(if $(filter agreement compare-%,$(1)),judged) \
+           $(if $(filter om-%,$(1)),fresh) \
+           $(if $(filter export preprocess infer postprocess pytorch agreement perf stream om-% sweep-% compare-% int8-run,$(1)),told)
 needs    = $(sort $($(1)_NEED) $(if $(filter $(1),$(WEIGHTS_STAGES)),$(WEIGHTS)))
 define stage_rules
 $(B)/$($(1)_OUT): private .SHELLFLAGS := -c 'exec "$$$$INTERPRETER" -m common.make.stage "$$$$@"' stage --build $(B) \
     --out $($(1)_OUT) $(addprefix --kind ,$(call kind,$(1))) $(addprefix --need ,$(call needs,$(1))) $(1)
 $(B)/$($(1)_OUT): $(B)/.args/$(1) $(addprefix $(B)/,$(call needs,$(1))) | $(READY)
-	cd $(B) && $$($(1)_CMD)
+	$(if $(filter-out 0,$(V)),,@)cd $(B) && $$($(1)_CMD)
 .PHONY: $(1)
 $(1): $(B)/$($(1)_OUT)
 endef
@@ -73,7 +77,7 @@ endef
 # Each stage is one of the run's, or one that others need or that shows it.
 MADE_FIRST := $(if $(filter seeded,$(CHECKPOINT)),seeded) $(if $(strip $(DATASETS_PATH)),,$(if $(DATA),demo)) \
               $(if $(wildcard fingerprint.json),fingerprint)
-SHOWN      := $(if $(gallery_CMD),gallery) report_json page
+SHOWN      := cost $(if $(gallery_CMD),gallery) report_json page
 $(foreach stage,$(MADE_FIRST) $(STAGES) $(SHOWN),$(eval $(call stage_rules,$(stage))))
 ifneq ($(filter demo,$(MADE_FIRST)),)
 $(LISTS): $(B)/demo.done
@@ -94,6 +98,8 @@ endif
 
 include $(MK)/precision.mk
 include $(MK)/compare.mk
+include $(MK)/int8.mk
+include $(MK)/cann.mk
 
 # What is there is looked at before make decides. One make at a time in a build folder: the next one waits.
 LOCKED := $(if $(and $(filter-out help doctor setup extras,$(or $(MAKECMDGOALS),help)),$(if $(DRY)$(MAKE_RESTARTS)$(NO_OM),,yes)),$(shell \
@@ -122,6 +128,7 @@ build/upstream/.fetched.json: upstream ;
 $(foreach stage,$(filter export%,$(STAGES)),$(eval $(B)/$($(stage)_OUT): build/upstream/.fetched.json))
 endif
 
+DOCUMENTED := Makefile model.mk om.mk try.mk precision.mk compare.mk int8.mk cann.mk dist.mk setup.mk
 .PHONY: all report report.json readme selftest clean help doctor demo-weights fingerprint-write bench
 report.json: $(B)/report.json
 all: report ## the whole way: export, preprocess, inference, accuracy, performance, report
@@ -163,5 +170,8 @@ clean: ## remove build/
 help: ## this list
 	@echo "$(NAME): make [target] [DATASETS_PATH=folder] [PTH=checkpoint|seeded] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann|openvino] [PRECISION=f16|f32|bf16] [DEVICES=0,1,..] [STREAM=1|ray]"
 	@echo "stages: $(STAGES)"
-	@$(call q,$(NOW)) -m common.make help Makefile model.mk om.mk try.mk compare.mk dist.mk setup.mk
+	@$(call q,$(NOW)) -m common.make help $(DOCUMENTED)
+
+.DEFAULT:
+	@echo $(call q,error: $(NAME) has no target $@$(call nearest,$@,$(STAGES),$(DOCUMENTED)); make lists them) >&2; exit 2
 endif

@@ -1,13 +1,16 @@
 """One stage of a run: `python3 -m common.make.stage NAME COMMAND` is the shell that make gives the stage's line to.
 
-The command runs in bash. What it used, read and left is then noted (`common.base.stages`), by which make knows what to
-redo. A stage that is timed runs while no other stage of any run on this machine does.
+The command runs in bash. Its output goes to a log, `.args/<stage>.log` of the build folder, and a stage of kind `told` ends
+with a line on the terminal, its time and its result; with V=1 all goes to the terminal. What the command used, read and left
+is then noted (`common.base.stages`), by which make knows what to redo. A stage that is timed runs while no other stage of any
+run on this machine does.
 """
 from __future__ import annotations
 
 import argparse
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +23,7 @@ from common.base import errors, stages
 KINDS = {
     "timed": "it is timed, and runs alone",
     "judged": "its status is a verdict, which the report tells at the end: it failed only where it left no file",
+    "told": "its end is told on the terminal",
     "fresh": "its status proves nothing: what an earlier run left is removed before",
 }
 OUTSIDE = Path(__file__).resolve().parents[1] / "npu/outside.sh"
@@ -84,31 +88,50 @@ def run(build: Path, name: str, command: str, out: Path, needs: Sequence[str], k
     before, earlier = stages.snapshot(build), stages.load(build, [name])
     if {"judged", "fresh"} & set(kind):
         out.unlink(missing_ok=True)
+    log = None if os.environ.get("V", "").strip() not in ("", "0") else build / stages.FOLDER / f"{name}.log"
     with turn("timed" in kind) as disturbed:
         begin = time.time()
         # atc is run outside the project's environment; else, what stands in the build folder is not imported
         status = _bash(command, {"USES": str(uses.resolve()), "PYTHONSAFEPATH": "1"},
-                       ["bash", str(OUTSIDE)] if "fresh" in kind else [])
+                       ["bash", str(OUTSIDE)] if "fresh" in kind else [], log)
     if status and not ("judged" in kind and out.is_file() and out.stat().st_size):
+        if log and log.stat().st_size:
+            print(f"{Path.cwd().name} {name}: failed; what it printed is in {log}", flush=True)
         return status
     if not out.exists():
         return errors.report(f"{name} left no {out}")
     os.utime(out)
     ended = time.time()
+    if log and "told" in kind:
+        print(f"{Path.cwd().name:<12} {name:<12} {ended - begin:6.1f} s  {last_line(log)}", flush=True)
     stages.finish(build, name, out, before, needs, earlier, command=command, ended=ended, seconds=ended - begin,
                   disturbed=disturbed)
     return 0
 
 
-def _bash(command: str, more: Dict[str, str], before: Sequence[str]) -> int:
-    """The status of the command line in bash (`before` it, a program that runs it), which Ctrl-C reaches as well."""
-    process = subprocess.Popen([*before, "bash", "-euo", "pipefail", "-c", command], env={**os.environ, **more})
-    while True:
-        try:
-            status = process.wait()
-            return 128 - status if status < 0 else status
-        except KeyboardInterrupt:
-            continue  # the stage says what it has to say about it
+def last_line(log: Path) -> str:
+    """The last line of a log that tells a throughput, else a figure, else anything; at most 100 characters of it."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    told = [line.strip() for line in reversed(lines) if re.search(r"[A-Za-z]", line)]
+    text = next((line for pattern in (r"throughput\D*\d", r"\d", "") for line in told if re.search(pattern, line)), "done")
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def _bash(command: str, more: Dict[str, str], before: Sequence[str], log: Optional[Path]) -> int:
+    """The status of the command line in bash (`before` it, a program that runs it), which Ctrl-C reaches as well.
+
+    log: where its standard output goes; None: where this process's goes.
+    """
+    line = [*before, "bash", "-euo", "pipefail", "-c", command]
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(open(log, "wb")) if log else None
+        process = subprocess.Popen(line, env={**os.environ, **more}, stdout=output)
+        while True:
+            try:
+                status = process.wait()
+                return 128 - status if status < 0 else status
+            except KeyboardInterrupt:
+                continue  # the stage says what it has to say about it
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

@@ -10,6 +10,7 @@
 #   METRIC          the script and its arguments for the results in folder $(1), into $(2)/accuracy.json; none: no metric
 #   AGREEMENT       the program that compares two result folders
 #   ATC_SHAPE       atc's flag of the input's shape for batch $(1); ATC_MORE: further flags
+#   AIPP            the preprocess script, without .py, whose scaling the chip's AIPP can do
 #   DEMO            a kind of common.data.demo and its arguments; DEMO_THEN: a script that goes on from it
 #   SEEDED          widths (name=number ...) of seeded weights; SELFTEST: as narrow as the network still works
 #   STAGES          in order; of each, <stage>_OUT: the file in build/ that stands for it, <stage>_CMD: its line, run in
@@ -62,6 +63,8 @@ simplify_CMD   = $(PY) -m onnxsim $(SIMPLIFY) $(ONNX).onnx $(ONNX)_sim.onnx && \
                  $(PY) -m common.convert.simplify $(ONNX).onnx $(ONNX)_sim.onnx --output simplify.json
 simplify_NEED ?= $(export_OUT)
 
+# the model file that infer runs
+INFERRED    = $(if $(filter simplify,$(STAGES)),$(PERF_ONNX).onnx,$(export_OUT))
 infer_NEED ?= $(export_OUT) $(if $(INFO),$(info_OUT),$(preprocess_OUT))
 READS      ?= $(sort $(export_OUT) $(PERF_ONNX).onnx) $(info_OUT) prep
 perf_NEED  ?= $(PERF_ONNX).onnx
@@ -116,7 +119,7 @@ SWEEP_MODEL ?= $(PERF_ONNX).onnx
 OM      ?= $(BATCHES:%=$(ONNX)_bs%)
 om_NEED ?= $(ONNX).onnx
 om_CMD  ?= atc --framework=5 --model=$(om_NEED) --output=$(1) --input_format=NCHW \
-           $(call ATC_SHAPE,$(1:$(ONNX)_bs%=%))$(ATC_MORE:%= %) --precision_mode=force_fp16 --log=error \
+           $(call ATC_SHAPE,$(1:$(ONNX)_bs%=%))$(ATC_MORE:%= %) $(om_FLAGS)$(KEPT) --log=error \
            --soc_version=$(SOC)
 
 # of the sweep, the report has what was measured as everything else was
@@ -124,9 +127,15 @@ REPORT_ARGS     ?= --accuracy accuracy.json --pytorch pytorch/accuracy.json --ag
                    --run $(infer_OUT) --run $(perf_OUT)
 REPORTED         = $(foreach batch,$(BATCHES),$(call sweep_file,$(batch),$(or $(THREADS),all),$(OWN_ENGINE)))
 report_json_OUT := report.json
-report_json_NEED = $(foreach stage,$(STAGES),$($(stage)_OUT)) inputs.json $(patsubst $(B)/%,%,$(wildcard $(addprefix $(B)/,$(REPORTED))))
+report_json_NEED = $(foreach stage,$(STAGES),$($(stage)_OUT)) inputs.json cost.json \
+                   $(patsubst $(B)/%,%,$(wildcard $(addprefix $(B)/,$(REPORTED) int8.json)))
 report_json_CMD  = $(PY) -m common.publish.report make --model .. --output report.json --om compare/OM/agreement.json $(REPORT_ARGS) \
+                   --cost cost.json --int8 int8.json \
                    $(addprefix --sweep ,$(REPORTED)) $(foreach stage,$(STAGES),--stage $(stage)=$($(stage)_OUT))
+# what the model files take of a chip
+cost_OUT        := cost.json
+cost_CMD         = $(PY) -m common.convert.cost $(sort $(export_OUT) $(PERF_ONNX).onnx) --output cost.json
+cost_NEED        = $(export_OUT) $(if $(filter simplify,$(STAGES)),simplify.json,$(PERF_ONNX).onnx)
 gallery_OUT     := gallery.json
 gallery_CMD     ?= $(if $(GALLERY),$(PY) ../$(GALLERY))
 gallery_NEED    ?= $(postprocess_OUT)

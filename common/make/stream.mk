@@ -4,7 +4,7 @@
 #   STREAMED      the stages that it does without, beside infer
 #   STREAM_MODEL  the model that it runs; gallery_READS: the gallery needs result files, and is left out
 STREAMED     ?= preprocess info postprocess pytorch pytorch_postprocess agreement
-STREAM_MODEL ?= $(if $(filter simplify,$(STAGES)),$(PERF_ONNX).onnx,$(export_OUT))
+STREAM_MODEL ?= $(INFERRED)
 stream_OUT   := stream.json
 stream_CMD    = $(if $(gallery_READS),rm -f gallery.json && )$(PY) -m common.infer.stream --onnx $(STREAM_MODEL) \
                 $(if $(filter-out 1,$(BATCH)),--batch_size $(BATCH)) \

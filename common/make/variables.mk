@@ -9,12 +9,13 @@ blank := $() $()
 q      = '$(subst ','\'',$(1))'
 
 # paths and names: any text of one line; numbers; numbers with commas or blanks between; words without quotes or blanks
-TEXTS   := DATASETS_PATH PTH OM_RESULT GPU_RESULT UPSTREAM_URL DEST DATA_NAME PYTHON HOLDER PICTURE OTHER $(foreach name,$(ALL_MODELS) \
+TEXTS   := DATASETS_PATH PTH TORCH_INDEX ATC_FLAGS OM_RESULT GPU_RESULT UPSTREAM_URL DEST DATA_NAME PYTHON HOLDER PICTURE OTHER \
+           KEEP CALIBRATION $(foreach name,$(ALL_MODELS) \
            $(NAME),$(name)_DATASETS_PATH $(name)_PTH)
-NUMBERS := LIMIT BATCH SIZE PERF_SIZE ROUND LOOP SEED THREADS JOBS ACTORS COUNT
+NUMBERS := LIMIT BATCH SIZE PERF_SIZE ROUND LOOP SEED THREADS JOBS ACTORS COUNT CALIBRATION_COUNT
 LISTS_  := DEVICES BATCHES SWEEP_THREADS
-WORDS   := DEVICE PRECISION OVERFLOW SUMS SOURCE STREAM INPUT REFLECT_PAD RES_SCALE SHAPE PHOTOS DIGIT SOC_VERSION SEEDED ENGINES \
-           SWEEP_ENGINES MODELS MODEL FULL V B
+WORDS   := DEVICE PRECISION ATC_PRECISION OVERFLOW SUMS SOURCE STREAM INPUT REFLECT_PAD RES_SCALE SHAPE PHOTOS DIGIT SOC_VERSION SEEDED \
+           ENGINES SWEEP_ENGINES MODELS MODEL FULL V B TORCH
 
 # a value from the command line, or one of these from the environment, in place of what make would expand it to
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(or $(filter command%,$(firstword $(origin $(name)))),$(and $(filter \
@@ -25,7 +26,7 @@ override B := $(or $(strip $(B)),build)
 
 # A variable of the rules that the environment happens to have too is not taken from there.
 RULES := $(filter-out $(TEXTS) $(NUMBERS) $(LISTS_) $(WORDS),NAME TOOL DATA IMAGES TRUTH ONNX PERF_ONNX WIDTH HEIGHT EXPORT \
-         PREPROCESS INFO POSTPROCESS GALLERY TRAIN METRIC AGREEMENT ATC_SHAPE ATC_MORE DEMO DEMO_THEN SELFTEST SELFTEST_ARGS STAGES \
+         PREPROCESS INFO POSTPROCESS GALLERY TRAIN METRIC AGREEMENT ATC_SHAPE ATC_MORE AIPP LIMITED LIMITED_NEED DEMO DEMO_THEN SELFTEST SELFTEST_ARGS STAGES \
          WEIGHTS_STAGES FOUND READS RESULT OM SWEEP_MODEL SWEEP_NEED STREAMED STREAM_MODEL REPORT_ARGS SIMPLIFY DOCTOR TRY_ONNX TRY_EXPORT TRY_INPUT TRY_FLAGS \
          %_OUT %_CMD %_NEED %_READS)
 $(foreach name,$(filter $(RULES),$(.VARIABLES)),$(if $(filter environment%,$(firstword $(origin $(name)))),$(eval undefine $(name))))
@@ -51,6 +52,7 @@ $(call one_of,PRECISION,f16 f32 bf16)
 $(call one_of,OVERFLOW,saturate inf)
 $(call one_of,SUMS,f32 f16)
 $(call one_of,SOURCE,built-in upstream)
+$(call one_of,TORCH,cpu)
 $(call one_of,STREAM,1 ray 0)
 $(call one_of,INPUT,onehot labels)
 $(call one_of,REFLECT_PAD,pad slice)
@@ -67,8 +69,11 @@ PTH := $($(NAME)_PTH)
 endif
 endif
 
+# $(call nearest,NAME,KNOWN NAMES,MAKEFILES): "; did you mean X?", or nothing
+nearest = $(shell PYTHONPATH=$(call q,$(PYTHONPATH)) $(call q,$(NOW)) -m common.make nearest $(call q,$(1)) $(call q,$(2)) $(3))
+
 # recipes see them
-export $(filter-out B V MODELS,$(filter $(TEXTS) $(NUMBERS) $(LISTS_) $(WORDS),$(GIVEN)))
+export $(filter-out B MODELS,$(filter $(TEXTS) $(NUMBERS) $(LISTS_) $(WORDS),$(GIVEN)))
 
 # a folder of a stranger's is not entered in place of ours
 unexport CDPATH

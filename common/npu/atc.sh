@@ -31,12 +31,27 @@ choose_tuning() { # choose_tuning no|reference|yes: whether compile tunes; `refe
     fi
 }
 
+chosen_flags() { # chosen_flags ARGUMENT...: set FLAGS to them, with what ATC_PRECISION and ATC_FLAGS of the environment choose
+    local argument words
+    FLAGS=("$@")
+    [[ -n ${ATC_PRECISION-}${ATC_FLAGS-} ]] || return 0
+    words=$(python3 -m common.npu.atc_flags --lines) || return 1
+    mapfile -t words <<<"$words"
+    FLAGS=()
+    for argument in "$@"; do # a flag that is chosen anew takes the place of the line's own
+        [[ $argument == --precision_mode=* || $'\n'$(printf '%s\n' "${words[@]}") == *$'\n'"${argument%%=*}="* ]] || FLAGS+=("$argument")
+    done
+    FLAGS+=("${words[@]}")
+    echo "${FLAGS[*]}"
+}
+
 compile() { # compile NAME atc ARGUMENT...: run the line; it is done when it ends with status 0 and NAME.om is there
     local om=$1.om argument log status=0
-    local command=("${@:2}")
+    chosen_flags "${@:2}" || return 1
+    local command=("${FLAGS[@]}")
     if [[ $tool == aoe ]]; then # atc's arguments, but the chip is the machine's own; job 2 tunes operators, as RL,GA do
         command=(aoe --job_type=2)
-        for argument in "${@:3}"; do
+        for argument in "${FLAGS[@]:1}"; do
             [[ $argument == --soc_version=* ]] || command+=("$argument")
         done
         echo "${command[*]}"

@@ -17,10 +17,11 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 from common.base import errors, files
 from common.base.errors import UserError
 from common.base.pictures import opened
+from common.convert import cost as cost_counting
 from common.engines import engine
-from common.judge import reports
+from common.judge import peaks, reports
 from common.judge.reports import overall
-from common.publish import explore, history, report
+from common.publish import explore, history, precision, report
 
 LIMIT = 8_000_000
 """Bytes that a page may have."""
@@ -284,6 +285,43 @@ def performance_table(one: Mapping[str, Any]) -> Any:
     return table(head, rows, range(1, 10))
 
 
+def cost_part(one: Mapping[str, Any]) -> List[Any]:
+    """What the model files take of a chip, and each throughput beside its chip's nominal peak."""
+    from dominate import tags
+    made: List[Any] = []
+    if one["cost"]:
+        made += [tags.h3("Cost"), table(("model", *(name for name, _ in cost_counting.HEAD)), [
+            (each["model"], *(cell(each) for _, cell in cost_counting.HEAD)) for each in one["cost"]], range(1, 7)),
+            tags.p("Weights and activations in half precision; GMAC: 10\u2079 multiply-accumulates of one sample; FLOP/byte: "
+                   "arithmetic intensity where every operator reads and writes memory once.", cls="small dim")]
+    if one["shares"]:
+        made += [tags.h3("Beside the nominal peak"), table(("figure", "samples/s", "TFLOPS", "nominal peak", "share"), [
+            (each["what"], number(each["samples_per_s"]), number(2e-12 * each["macs"] * each["samples_per_s"]),
+             f"{each['chips']} x {each['chip']}: {each['peak_tflops']:g} TFLOPS",
+             f"{100 * each['share']:.3g} %") for each in one["shares"]], (1, 2, 3, 4))]
+        made += [tags.p(tags.strong("Error: "), text, cls="warning") for text in peaks.above(one["shares"])]
+        pages = dict.fromkeys(f"{each['chip']}: {each['page'].partition('://')[2]}" for each in one["shares"])
+        made.append(tags.p("The peak is the chip's in half precision, dense; a multiply-accumulate is two operations. Figures "
+                           "of a CPU have no nominal peak here. ", *[part for text in pages for part in (tags.br(), text)],
+                           cls="small dim"))
+    return made
+
+
+def int8_part(one: Mapping[str, Any]) -> List[Any]:
+    """int8 beside float32 and half precision, where `make int8` was run on this model file."""
+    from dominate import tags
+    found = one["int8"]
+    if not found:
+        return []
+    return [tags.h3("int8 ", badge(found["verdict"])), table(
+        ("precision", "size", "samples/s here", found["metric"], "cosine, lowest", "relative Euclidean, largest"),
+        [(row["name"], files.size(row["bytes"]) if row["bytes"] else "-", number(row["samples_per_s"]), with_unit(
+            row["accuracy"], found["unit"], 5), f"{row['cosine']:.6f}", f"{row['relative_euclidean']:.2g}")
+         for row in found["rows"]], range(1, 6)),
+        tags.p(f"{found['why']}. {found['scheme']}; calibrated on {found['calibration']['samples']} samples: "
+               f"{found['calibration']['source']}. Outputs are held to PyTorch's.", cls="small dim")]
+
+
 def definitions(runs: Sequence[Mapping[str, Any]], key: str) -> List[str]:
     """What a figure means, of one device, and of several where a run had several."""
     found = {"devices" in run: run["definitions"][key] for run in runs}
@@ -372,6 +410,10 @@ def section(one: Mapping[str, Any], folder: Path, side: int) -> Any:
             *[f"{key}: {text}. " for key in ("compute_ms", "samples_per_s", "end_to_end_samples_per_s",
                                              "peak_memory_bytes")
               for text in definitions(one["performance"], key)], cls="small dim"))
+    made.add(*precision.section(folder, table))
+    for part in (cost_part(one), int8_part(one)):
+        if part:
+            made.add(*part)
     if one["disk"]:
         made.add(tags.h3("On disk"), disk_table(one))
     if one["provenance"]:

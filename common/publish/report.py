@@ -14,9 +14,10 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from common.base import errors, facts, files, stages
 from common.base.errors import UserError
 from common.base.tables import aligned, short
+from common.convert import cost as cost_counting
 from common.engines import engine
 from common.infer import records
-from common.judge import reports
+from common.judge import peaks, reports
 from common.judge.reports import SCHEMA, WORST, overall
 from common.judge.verdicts import accuracy_lines, judge
 from common.publish import history, provenance
@@ -32,11 +33,13 @@ def make(model: facts.Facts, inputs: Mapping[str, str], accuracy: Optional[Mappi
          pytorch: Optional[Mapping[str, Any]], agreement: Optional[Mapping[str, Any]],
          runs: Sequence[Mapping[str, Any]], om: Optional[Mapping[str, Any]] = None,
          sweep: Sequence[Mapping[str, Any]] = (), behind: Optional[Mapping[str, Any]] = None,
-         disk: Sequence[Mapping[str, Any]] = ()) -> Dict[str, Any]:
+         disk: Sequence[Mapping[str, Any]] = (), cost: Sequence[Mapping[str, Any]] = (),
+         int8: Optional[Mapping[str, Any]] = None) -> Dict[str, Any]:
     """Assemble the report from what the stages left. Seeded weights yield no accuracy, only agreement.
 
     agreement, om: of ONNX and of OM with PyTorch. runs, sweep: the records of inference runs (`common.infer.offline`); those
-    of the sweep count where their model file is one of the runs'. behind: `provenance.gather`; disk: `provenance.disk`.
+    of the sweep count where their model file is one of the runs'. behind: `provenance.gather`; disk: `provenance.disk`; cost:
+    `cost.count` of model files; int8: `common.precision.int8`; those of the runs' files are taken.
     Raises `UserError` when a model says that it was exported from another checkpoint.
     """
     checksums = {run["provenance"].get("metadata", {}).get("checkpoint_sha256") for run in runs} - {None}
@@ -56,9 +59,14 @@ def make(model: facts.Facts, inputs: Mapping[str, str], accuracy: Optional[Mappi
     swept = [run for run in sweep if run["provenance"]["model_sha256"] in known]
     verdicts = {name: part["verdict"] if part else "none"
                 for name, part in (("accuracy", section), ("agreement", agreement), ("om_agreement", om))}
+    performed = [performance(run, False) for run in runs] + [performance(run, True) for run in swept]
+    costs = [one for one in cost if one["model_sha256"] in known]
+    shares = peaks.shares(model, performed, costs)
+    verdicts["peak"] = reports.peak_verdict(shares)
     return {"schema": SCHEMA, "model": model.name, "title": model.title, "inputs": dict(inputs), "accuracy": section,
             "agreement": agreement, "om_agreement": om,
-            "performance": [performance(run, False) for run in runs] + [performance(run, True) for run in swept],
+            "performance": performed, "cost": costs, "shares": shares,
+            "int8": int8 if int8 and int8["model_sha256"] in known else None,
             "network": network(model, runs),
             "references": [vars(entry) for entry in model.references], "disk": list(disk), "provenance": behind,
             "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -116,6 +124,8 @@ def lines(report: Mapping[str, Any]) -> List[str]:
     for name, agreement in (("ONNX", report["agreement"]), ("OM", report["om_agreement"])):
         if agreement:
             result += agreement_lines(name, agreement)
+    result += [f"  cost      {one['model']}, " + ", ".join(f"{name} {cell(one)}" for name, cell in cost_counting.HEAD)
+               for one in report["cost"]]
     for run in report["performance"]:
         compute = run["compute_ms"]
         shape = f", {'x'.join(map(str, run['input_shape']))}" if run["input_shape"] else ""
@@ -132,12 +142,17 @@ def lines(report: Mapping[str, Any]) -> List[str]:
         result.append(f"            by {engine.origin(first)}")
         if smaller(report):
             result.append(f"            {smaller(report)}")
+    shares = {one["what"]: one for one in report["shares"]}
+    result += [f"            {one['what']}: {peaks.told(one)} nominal" for one in report["shares"]
+               if ", reference" not in one["what"]]
+    result += [f"  error     {text}" for text in peaks.above(report["shares"])]
     given: Dict[Tuple[str, ...], List[str]] = {}
     for entry in report["references"]:
         if entry["quantity"] == "throughput":
             batch = f"batch {entry['batch']}: " if entry["batch"] else ""
             group = given.setdefault((entry["device"], entry["unit"], entry["definition"]), [])
-            group.append(f"{batch}{entry['value']:.6g}")
+            of = shares.get(f"{entry['device']}, reference" + (f", batch {entry['batch']}" if entry["batch"] else ""))
+            group.append(f"{batch}{entry['value']:.6g}" + (f" ({peaks.told(of)})" if of else ""))
     result += [f"  reference {device}, {', '.join(group)} {unit} ({definition})"
                for (device, unit, definition), group in given.items()]
     first, *rest = history.told(report) or [""]
@@ -215,6 +230,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     maker.add_argument("--pytorch", help="what postprocess left of PyTorch's results")
     maker.add_argument("--agreement", help="what common.judge.agreement left of ONNX against PyTorch")
     maker.add_argument("--om", help="the same of OM against PyTorch, if the file is there")
+    maker.add_argument("--int8", help="what make int8 left, if the file is there")
+    maker.add_argument("--cost", help="what common.convert.cost left of the model files")
     maker.add_argument("--run", action="append", default=[], help="what an inference run left; several may be given")
     maker.add_argument("--sweep", action="append", default=[], metavar="RUN",
                        help="what a run of `make sweep` left, if the file is there")
@@ -240,7 +257,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         runs, sweep = ([{**records.read(path), "disturbed": disturbed.get(path)} for path in paths]
                        for paths in (args.run, [path for path in args.sweep if Path(path).is_file()]))
         made = make(model, files.read_json("inputs.json", "inputs"), accuracy, pytorch, agreement, runs,
-                    om=om, sweep=sweep,
+                    om=om, sweep=sweep, cost=files.read_json(args.cost, "cost")["models"] if args.cost else (),
+                    int8=files.read_json(args.int8, "int8") if args.int8 and Path(args.int8).is_file() else None,
                     behind=provenance.gather(runs, args.stage), disk=provenance.disk(args.stage, "."))
         made["since"] = history.since(made, Path(args.output).parent)
         files.write_json(args.output, made)

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from common.base import files, pictures
+from common.base import files, pictures, settings
 from common.base.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def parser(description: Optional[str], model: str, what: Optional[str] = "a pict
     if what:
         made.add_argument("pictures", nargs="+", metavar="PICTURE", help=what)
     made.add_argument("--model", default=model, help="the .onnx, or on an NPU the .om (default: %(default)s)")
-    made.add_argument("--device_id", type=int, default=0, help="which NPU or GPU (default: %(default)s)")
+    made.add_argument("--device_id", type=settings.whole(0), default=0, help="which NPU or GPU (default: %(default)s)")
     made.add_argument("--output", default="build/try", metavar="DIR", help="folder to write to (default: %(default)s)")
     return made
 

@@ -168,9 +168,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("-input_text_path", metavar="INFO", help="the dataset: lines `index path.bin width height`")
     parser.add_argument("-round", type=offline.whole(1), metavar="N", help="pure inference: this many runs on zeros")
     parser.add_argument("-model_type", choices=("vision", "nlp", "bert"), default="vision")
-    parser.add_argument("-input_width", type=int, metavar="W", help="not used for .bin files: a model that leaves width "
-                        "and height free takes those of the list")
-    parser.add_argument("-input_height", type=int, metavar="H", help="as -input_width")
+    parser.add_argument("-input_width", type=settings.positive, metavar="W", help="not used for .bin files: a model that leaves "
+                        "width and height free takes those of the list")
+    parser.add_argument("-input_height", type=settings.positive, metavar="H", help="as -input_width")
     parser.add_argument("-output_binary", type=offline.boolean, default=False, metavar="BOOL",
                         help="True: .bin files; False: .txt (False)")
     parser.add_argument("-useDvpp", type=offline.boolean, default=False, metavar="BOOL", help="True needs an NPU")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from common.base import errors, files, json_files
+from common.base import errors, files, json_files, settings
 from common.base.errors import UserError
 from common.data.result_files import newest
 from common.engines import engine
@@ -406,7 +406,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         "ais_infer or trtexec says.", usage="%(prog)s [--batch N] [--field NAME] FILE...\n       %(prog)s newest DIR")
     parser.add_argument("path", nargs="+", metavar="FILE", help="performance files or logs; or `newest DIR`: print "
                         "the result folder that msame or ais_infer made last in DIR")
-    parser.add_argument("--batch", type=int, help="samples per batch, for files that do not tell it")
+    parser.add_argument("--batch", type=settings.positive, help="samples per batch, for files that do not tell it")
     parser.add_argument("--field", choices=names, help="print this one figure alone")
     args = parser.parse_args(argv)
     if args.batch is not None and args.batch < 1:

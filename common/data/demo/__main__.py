@@ -11,9 +11,8 @@ import shutil
 from pathlib import Path
 from typing import Optional, Sequence
 
-from common.base import errors
+from common.base import errors, settings
 from common.base.errors import UserError
-from common.base.settings import positive
 from common.data import demo
 
 MARK = ".drawn"
@@ -25,8 +24,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(prog="python3 -m common.data.demo", description=errors.first_line(__doc__))
     parser.add_argument("kind", choices=kinds)
     parser.add_argument("folder", help="folder to write, replaced when it is there")
-    parser.add_argument("--count", type=positive, default=4, help="samples (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--count", type=settings.positive, default=4, help="samples (default: %(default)s)")
+    parser.add_argument("--seed", type=settings.whole(0), default=0, help="default: %(default)s")
     args = parser.parse_args(argv)
     folder, fresh = Path(args.folder), Path(args.folder).with_name(f".{Path(args.folder).name}.part")
     mark = folder / MARK

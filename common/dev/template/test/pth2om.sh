@@ -10,6 +10,7 @@ usage: bash test/pth2om.sh [--pth=FILE] [--batch_sizes="N ..."] [--soc_version=N
   --soc_version  chip to compile for, e.g. Ascend310P3 (default: what npu-smi names)
   --tune         tune the operators on this machine's NPU, which takes long
 Writes template_name.onnx (any batch size), and template_name_bsN.om where atc is on the machine.
+In the environment, ATC_PRECISION=mixed_float16 (say) picks atc's precision, ATC_FLAGS='--NAME=VALUE ...' further flags.
 END
 }
 pth=template_name.pth batch_sizes='1 4 8' soc_version='' tuning=no

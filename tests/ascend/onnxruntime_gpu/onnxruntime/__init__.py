@@ -1,11 +1,12 @@
 """Stands in for onnxruntime-gpu where the folder above is on PYTHONPATH: the real package, which computes on the CPU.
 
 STANDIN_PROVIDERS: the providers that it claims to have beside the CPU's, separated by commas. Arrays bound to the GPU
-stay where they are.
+stay where they are. STANDIN_SESSIONS: a file that the providers of each session are added to, one JSON line.
 """
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import sys
 
@@ -37,6 +38,9 @@ class InferenceSession(_Session):
         if not set(names) <= {*CLAIMED, "CPUExecutionProvider"}:
             raise RuntimeError(f"{names}: not all of them are here")
         self._names = names
+        if os.environ.get("STANDIN_SESSIONS"):
+            with open(os.environ["STANDIN_SESSIONS"], "a", encoding="utf-8") as file:
+                file.write(json.dumps(providers) + "\n")
         super().__init__(model, options, providers=["CPUExecutionProvider"])
 
     def get_providers(self):

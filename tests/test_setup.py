@@ -1,0 +1,66 @@
+"""common/make/setup.sh, with a Python and a uv that only note how they are called."""
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT, environment
+
+PYTHON = """#!/usr/bin/env bash
+if [[ $1 == -c ]]; then exit 0; fi
+echo "python $*" >>"$CALLS"
+if [[ "$1 $2" == "-m venv" ]]; then mkdir -p .venv/bin; cp "$0" .venv/bin/python; fi
+"""
+UV = '#!/usr/bin/env bash\necho "uv $*" >>"$CALLS"\nexit "$UV_STATUS"\n'
+
+
+@pytest.fixture
+def set_up(tmp_path):
+    """`set_up(uv=None or its exit status, **variables)` gives the installers' calls, each a line."""
+    for name in ("requirements.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    calls = tmp_path / "calls"
+
+    def script(name: str, text: str) -> Path:
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+        return tools / name
+
+    def call(uv=None, **variables):
+        python = script("python-of-ours", PYTHON)
+        if uv is not None:
+            script("uv", UV)
+        calls.write_text("")
+        path = ":".join([str(tools), *(one for one in os.environ["PATH"].split(":") if not (Path(one) / "uv").exists())])
+        subprocess.run(["bash", str(ROOT / "common/make/setup.sh"), str(tmp_path), str(python)], check=True,
+                       env=environment(PATH=path, CALLS=str(calls), UV_STATUS=str(uv), **variables))
+        return [line for line in calls.read_text().splitlines() if " install " in line and "requirements.txt" in line]
+    return call
+
+
+def test_pip_installs_what_is_pinned_and_nothing_a_second_time(set_up):
+    assert [line.split()[:4] for line in set_up()] == [["python", "-m", "pip", "install"]]
+    assert set_up() == []
+
+
+def test_uv_is_taken_where_it_is_there(set_up):
+    first, = set_up(uv=0)
+    assert first.startswith("uv pip install") and ".venv/bin/python" in first
+
+
+def test_pip_follows_where_uv_fails(set_up):
+    assert [line.split()[0] for line in set_up(uv=2)] == ["uv", "python"]
+
+
+@pytest.mark.parametrize("uv", (None, 0))
+@pytest.mark.parametrize("variables, index", (
+    ({"TORCH": "cpu"}, "https://download.pytorch.org/whl/cpu"), ({"TORCH": "cpu", "TORCH_INDEX": "file:///mine"}, "file:///mine")))
+def test_builds_for_the_cpu_come_from_an_index_of_their_own(set_up, uv, variables, index):
+    first, = set_up(uv=uv, **variables)
+    assert f"--extra-index-url {index} " in first
