@@ -25,7 +25,7 @@ ROW = {"required": ["file", "psnr"], "properties": {"file": {"type": "string"}, 
 
 
 def crop(output: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Cut the padding off: float32 [1, 3, sS, sS] RGB to float32 [height, width, 3] RGB."""
+    """Cut the padding off: float32 [1, 3, sS, sS] RGB, or of any size, to float32 [height, width, 3] RGB."""
     return output[0, :, :height, :width].transpose(1, 2, 0)
 
 
@@ -49,13 +49,23 @@ def enlarge(image: np.ndarray, scale: int) -> np.ndarray:
     return padded
 
 
-def read_output(path: Path, scale: int) -> np.ndarray:
-    """A result file as float32 [1, 3, side, side]; the side follows from the file's length."""
+def read_output(path: Path, scale: int, shape: Optional[Sequence[int]] = None) -> np.ndarray:
+    """A result file as float32 [1, 3, height, width].
+
+    shape: of the sample that was preprocessed, [1, 3, H, W]; None: a square, whose side follows from the file's length.
+    """
+    if shape:
+        return dataset.read_bin(path, (1, 3, scale * shape[2], scale * shape[3]))
     side = math.isqrt(path.stat().st_size // 12)
     if side % scale or side ** 2 * 12 != path.stat().st_size or not side:
         raise UserError(f"{path}: {path.stat().st_size} bytes are no float32 [1,3,{scale}S,{scale}S]; "
                         "the file is truncated or of another model; run the inference again")
     return dataset.read_bin(path, (1, 3, side, side))
+
+
+def main_output(outputs: Mapping[int, Path]) -> Path:
+    """A sample's result file, of those by number (`result_files.find`): the network has one output."""
+    return min(outputs.items())[1]
 
 
 def pair(stems: Sequence[str], truths: Dict[str, Path], scale: int, folder: str) -> Dict[str, Path]:
@@ -110,8 +120,8 @@ def evaluate(output: np.ndarray, path: Path, scale: int, shave: int) -> Tuple[np
     """The super-resolved picture (float32 [H, W, 3] RGB, padding cropped) and its PSNR against that at `path`."""
     truth = pictures.read_rgb(path)
     height, width = truth.shape[0] // scale * scale, truth.shape[1] // scale * scale
-    if max(height, width) > output.shape[-1]:
-        raise UserError(f"{path}: {width}x{height} is larger than the network's output, {output.shape[-1]} a side")
+    if height > output.shape[2] or width > output.shape[3]:
+        raise UserError(f"{path}: {width}x{height} is larger than the network's output, {output.shape[3]}x{output.shape[2]}")
     if min(height, width) <= 2 * (scale + shave):
         raise UserError(f"{path}: {width}x{height} leaves nothing after {scale + shave} pixels are shaved off each side")
     picture = crop(output, height, width)
@@ -164,8 +174,10 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
     scale = known_scale(args.scale, told, args.res if samples is None else "", stems, truths)
     pairs = pair(stems, truths, scale, args.HR)
     sizes = {stem: pictures.read_size(path) for stem, path in low.items() if stem in pairs}
-    if args.prep and not sizes and samples is None:
-        sizes = {record["id"]: (record["width"], record["height"]) for record in dataset.read_manifest(args.prep)}
+    made = {record["id"]: record for record in dataset.read_manifest(args.prep)} if args.prep and samples is None else {}
+    if not sizes:
+        sizes = {stem: (record["width"], record["height"]) for stem, record in made.items()}
+    shapes = {main_output(results[stem]): made[stem]["shape"] for stem in stems if stem in made}
     check_sizes(stems, sizes, pairs, scale)
 
     def picture_of(stem: str) -> Path:
@@ -199,7 +211,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
         print(f"accuracy: {mean:.4f}")  # the reference's name for it, for who greps it
 
     return evaluation.Evaluation(
-        stems, lambda stem: min(results[stem].items())[1], lambda path: read_output(path, scale), one, finish,
+        stems, lambda stem: main_output(results[stem]), lambda path: read_output(path, scale, shapes.get(path)), one, finish,
         shape=(1, 3, None, None), row=ROW, needs=lambda stem: [pairs[stem], *([low[stem]] if args.LR else [])],
         leaves=lambda stem, name: [picture_of(stem)])
 

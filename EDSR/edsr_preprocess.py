@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
-"""Turn low-resolution pictures into the network's input: DST/bin/<stem>.bin, DST/pad_info.json, DST/manifest.json."""
+"""Turn low-resolution pictures into the network's input: DST/bin/<stem>.bin, DST/pad_info.json, DST/manifest.json.
+
+With --size free each keeps its own size, for a model that was exported with --size free.
+"""
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence, Tuple
 
@@ -10,19 +14,20 @@ import numpy as np
 
 from common.base import errors, facts, files, pictures, settings
 from common.base.errors import UserError
+from common.base.settings import FREE, side
 from common.data import dataset, variant
 
 
-def preprocess(image: np.ndarray, size: int) -> np.ndarray:
-    """Pad a picture to the network's input.
+def preprocess(image: np.ndarray, size: Optional[int] = None) -> np.ndarray:
+    """Pad a picture to the network's input; without a size it is not padded.
 
-    image: uint8 [H, W, 3], RGB. Gives float32 [1, 3, size, size], RGB, 0..255, zeros on the right and at the bottom.
-    Raises ValueError when the picture is larger than size.
+    image: uint8 [H, W, 3], RGB. Gives float32 [1, 3, size, size], RGB, 0..255, zeros on the right and at the bottom, or
+    [1, 3, H, W]. Raises ValueError when the picture is larger than size.
     """
     height, width = image.shape[:2]
-    if max(height, width) > size:
+    if size and max(height, width) > size:
         raise ValueError(f"{width}x{height} is larger than {size}x{size}")
-    padded = np.zeros((1, 3, size, size), np.float32)
+    padded = np.zeros((1, 3, size or height, size or width), np.float32)
     padded[0, :, :height, :width] = image.transpose(2, 0, 1)
     return padded
 
@@ -51,37 +56,45 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
                                      epilog="LIMIT=N in the environment takes the first N pictures.")
     parser.add_argument("-s", "--src", required=True, metavar="LR", help="folder with the low-resolution pictures")
     parser.add_argument("-d", "--dst", required=True, metavar="DST", help="folder to write to")
-    parser.add_argument("--size", type=settings.positive, default=default, help="side to pad to (default: %(default)s)")
+    parser.add_argument("--size", type=side, default=default, metavar="S", help="side to pad to, or `free`: each picture "
+                        "at its own size, for a model of free height and width (default: %(default)s)")
     parser.add_argument("--crop", action="store_true", help="cut what is beyond --size off larger pictures (to calibrate on)")
     parser.add_argument("--save_img", action="store_true", help="also write the padded pictures to DST/png")
+    parser.add_argument("--npy", action="store_true", help="also write the tensors to DST/npy, where ais_bench finds "
+                        "their shapes (--auto_set_dymshape_mode)")
     parser.add_argument("--onnx", metavar="ONNX", help=variant.HELP)
     parser.add_argument("--HR", metavar="HR", help="folder with the high-resolution pictures: holds them to --onnx's "
                         "scale before anything is written")
     args = parser.parse_args(argv)
     told = variant.find(facts.load(__file__), args.onnx)
-    dst = Path(args.dst)
+    dst, size = Path(args.dst), None if args.size == FREE else args.size
 
     def make(path: Path) -> Tuple[np.ndarray, Dict[str, Any]]:
         image = pictures.read_rgb(path)
-        if args.crop:
-            image = image[:args.size, :args.size]
+        if args.crop and size:
+            image = image[:size, :size]
         height, width = image.shape[:2]
         try:
-            tensor = preprocess(image, args.size)
+            tensor = preprocess(image, size)
         except ValueError as error:
             raise UserError(f"{path}: {error}; give --size (make: SIZE=) at least {max(width, height)} and export "
                             "the model for it") from error
         if args.save_img:
             pictures.write_rgb(dst / "png" / f"{path.stem}.png", tensor[0].transpose(1, 2, 0).astype(np.uint8))
+        if args.npy:
+            with files.atomic(dst / "npy" / f"{path.stem}.npy") as temporary, open(temporary, "wb") as file:
+                np.save(file, tensor)
         return tensor, {"name": path.name, "width": width, "height": height,
-                        "pad_x": args.size - width, "pad_y": args.size - height}
+                        "pad_x": tensor.shape[3] - width, "pad_y": tensor.shape[2] - height}
 
     paths = pictures.find(args.src, "low-resolution pictures", count=settings.limit())
     if args.HR and "scale" in told:
         check_scale(paths, args.HR, variant.number(told, "scale", 2))
+    sizes = {} if size else {path.stem: pictures.read_size(path)[::-1] for path in paths}
+    largest = size ** 2 if size else max(map(math.prod, sizes.values()))
     return dataset.Preprocessing([(path.stem, [path]) for path in paths], dst, make,
-                                 {"size": args.size, "save_img": args.save_img, "crop": args.crop},
-                                 sample_bytes=12 * args.size ** 2, variant=told)
+                                 {key: getattr(args, key) for key in ("size", "save_img", "crop", "npy")},
+                                 sample_bytes=12 * largest, variant=told, sizes=sizes)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

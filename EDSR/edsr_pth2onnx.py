@@ -6,22 +6,16 @@ import argparse
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Optional, Sequence, Union
+from typing import Optional, Sequence
 
 from common.base import errors, facts
-from common.base.settings import positive
+from common.base.settings import FREE, side
 
 TOLERANCE = 1e-3
 """Largest difference from PyTorch in 0..255 units."""
 
-FREE = "free"
 TRACED = 32
 """Side to trace a file of free size with: what it computes on other sizes is checked."""
-
-
-def side(text: str) -> Union[int, str]:
-    """An argparse type: a whole number of pixels, or `free`."""
-    return FREE if text == FREE else positive(text)
 
 
 def scale_factor(text: str) -> float:

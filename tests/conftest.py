@@ -32,7 +32,7 @@ def environment(**more: str) -> dict:
             if name not in ("LIMIT", "DEVICE", "DEVICES", "PRECISION", "ATC_PRECISION", "ATC_FLAGS", "OVERFLOW", "SUMS", "KEEP", "THREADS", "JOBS",
                             "RESUME", "BATCH", "PTH", "STREAM", "ENGINE", "ACTORS", "DATASETS_PATH", "MAKEFLAGS",
                             "MAKELEVEL", "MFLAGS", "MODELS", "STAGES", "SIZE", "ROUND", "ENGINES", "SWEEP_THREADS",
-                            "SWEEP_ENGINES", "RAY_ADDRESS", "CALIBRATION", "CALIBRATION_COUNT")}
+                            "SWEEP_ENGINES", "RAY_ADDRESS", "SHAPE", "CALIBRATION", "CALIBRATION_COUNT")}
     return {**kept, "PYTHONPATH": str(ROOT), "TMPDIR": TMPDIR, "V": "1", **more}
 
 

@@ -409,3 +409,40 @@ def test_several_devices_are_sent_to_what_runs_them(capsys):
     with pytest.raises(SystemExit):
         run("--device", "0,1")
     assert "python3 -m common.devices 0,1 -- " in capsys.readouterr().err
+
+
+# height and width that the model leaves free
+
+
+def of_own_size(sizes, free=True):
+    onnx_models.affine("m.onnx", batch=1, shape=(3, "H", "W") if free else (3, 4, 5))
+    Path("arrays").mkdir()
+    arrays = {f"s{number}": np.random.default_rng(number).normal(size=(1, 3, *size)).astype(np.float32)
+              for number, size in enumerate(sizes)}
+    for stem, array in arrays.items():
+        np.save(f"arrays/{stem}.npy", array)
+    return arrays
+
+
+def test_auto_set_dymshape_mode_runs_each_npy_file_at_its_own_size():
+    arrays = of_own_size([(4, 5), (2, 9), (4, 5)])
+    run("--input", "arrays", *INTO, "--auto_set_dymshape_mode", "true", "--outputSize", "100000,100000")
+    for stem, array in arrays.items():
+        assert np.array_equal(np.fromfile(f"res/d/{stem}_0.bin", np.float32), 2 * array.ravel())
+    assert list(summary()["filesinfo"]) == ["0", "1", "2"] and record()["sample_count"] == 3
+
+
+@pytest.mark.parametrize("free, spoil, more, part", [
+    (False, None, ["--auto_set_dymshape_mode"], "m.onnx does not leave height and width free"),
+    (True, None, [], "free beyond the batch"),
+    (True, "arrays/s1.bin", ["--auto_set_dymshape_mode"], "arrays/s1.bin: --auto_set_dymshape_mode takes .npy files"),
+    (True, "arrays/s1.npy", ["--auto_set_dymshape_mode"], "arrays/s1.npy: expected an array of four dimensions")],
+    ids=["fixed", "not asked for", "bin", "flat"])
+def test_auto_set_dymshape_mode_needs_a_free_model_and_shapes(free, spoil, more, part):
+    of_own_size([(4, 5)], free)
+    if spoil:
+        np.save("other.npy", np.zeros(60, np.float32))
+        os.rename("other.npy", spoil)
+    with pytest.raises(UserError) as raised:
+        run("--input", "arrays", *INTO, *more)
+    assert part in str(raised.value) and not Path("res").exists()

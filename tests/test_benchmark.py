@@ -443,3 +443,71 @@ def test_help_answers_without_loading_numpy_or_onnxruntime():
         assert word in result.stdout
     imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
     assert not imported & {"numpy", "onnxruntime"}
+
+
+# height and width that the model leaves free
+
+
+def of_own_size(sizes, batch=1):
+    """A model of free height and width, and samples of these (height, width); gives them by stem."""
+    onnx_models.affine("m.onnx", batch=batch, shape=(3, "H", "W"))
+    arrays = {}
+    Path("bins").mkdir()
+    for number, size in enumerate(sizes):
+        arrays[f"s{number}"] = np.random.default_rng(number).normal(size=(3, *size)).astype(np.float32)
+        arrays[f"s{number}"].tofile(f"bins/s{number}.bin")
+    Path("list.info").write_text("".join(f"{number} bins/s{number}.bin {wide} {high}\n"
+                                         for number, (high, wide) in enumerate(sizes)))
+    return arrays
+
+
+@pytest.mark.parametrize("batch, fixed, runs", [(1, 1, 5), (2, "N", 4)])
+def test_each_sample_runs_at_the_size_that_the_list_tells(batch, fixed, runs):
+    arrays = of_own_size([(4, 5), (2, 9), (4, 5), (7, 3), (4, 5)], fixed)
+    run(batch)
+    for stem, array in arrays.items():
+        assert np.array_equal(np.fromfile(OUT / f"{stem}_1.bin", np.float32), 2 * array.ravel())
+        assert np.array_equal(np.fromfile(OUT / f"{stem}_2.bin", np.float32), array.ravel() - 1)
+    found = record(batch)
+    assert [sample["id"] for sample in found["samples"]] == [f"bins/s{number}.bin" for number in range(5)]
+    assert len({sample["batch"]["id"] for sample in found["samples"]}) == found["compute_ms"]["count"] == runs
+    assert found["input_shape"] == [batch, 3, "H", "W"] and found["definitions"]["compute_ms"].endswith("each runs at its own")
+
+
+def test_the_largest_size_runs_first_and_a_run_that_was_cut_off_goes_on(monkeypatch):
+    of_own_size([(4, 5), (2, 9), (7, 3)])
+    ran, infer = [], onnxruntime_session.Session.run
+
+    def until(session, arrays):
+        if len(ran) == 3:  # after the warm-up and two samples
+            raise KeyboardInterrupt
+        ran.append(arrays[0].shape[2:])
+        return infer(session, arrays)
+
+    monkeypatch.setattr(onnxruntime_session.Session, "run", until)
+    with pytest.raises(KeyboardInterrupt):
+        run(1)
+    assert ran == [(7, 3), (7, 3), (4, 5)]
+    monkeypatch.setattr(onnxruntime_session.Session, "run", infer)
+    before = (OUT / "s2_1.bin").stat().st_mtime_ns
+    monkeypatch.setenv("RESUME", "1")
+    run(1)
+    assert (OUT / "s2_1.bin").stat().st_mtime_ns == before and record(1)["sample_count"] == 3
+
+
+@pytest.mark.parametrize("lines, part", [
+    ("0 bins/s0.bin 5 4\n1 bins/s1.bin\n", "list.info:2: does not tell the sample's width and height"),
+    ("0 bins/s0.bin 5 4\n1 bins/s1.bin 0 4\n", "list.info:2: does not tell"),
+    ("0 bins/s0.bin 5 4\n1 bins/s1.bin 8 2\n", "bins/s1.bin: has 216 bytes, expected 192: 1 per batch of [1,3,2,8]")])
+def test_a_size_that_is_not_told_or_not_the_files_is_an_error(lines, part):
+    of_own_size([(4, 5), (2, 9)])
+    Path("list.info").write_text(lines)
+    with pytest.raises(UserError) as raised:
+        run(1)
+    assert part in str(raised.value) and not OUT.exists()
+
+
+def test_pure_inference_of_a_free_size_is_an_error():
+    of_own_size([(4, 5)])
+    with pytest.raises(UserError, match="free beyond the batch"):
+        benchmark.main(["-om_path=m.onnx", "-round=2"])

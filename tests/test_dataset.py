@@ -54,13 +54,13 @@ def test_the_info_format_cannot_hold_spaces(tmp_path):
     (tmp_path / "a b").mkdir()
     (tmp_path / "a b/x.bin").write_bytes(b"")
     with pytest.raises(UserError, match="spaces"):
-        dataset.write_info(tmp_path / "a b", tmp_path / "x.info", 1, 1)
+        dataset.write_info(tmp_path / "a b", tmp_path / "x.info", (1, 1))
 
 
 def test_an_info_of_nothing_is_an_error(tmp_path):
     (tmp_path / "bin").mkdir()
     with pytest.raises(UserError, match="found none"):
-        dataset.write_info(tmp_path / "bin", tmp_path / "x.info", 1, 1)
+        dataset.write_info(tmp_path / "bin", tmp_path / "x.info", (1, 1))
     assert not (tmp_path / "x.info").exists()
 
 

@@ -74,6 +74,25 @@ def test_preprocess_writes_pad_info_manifest_and_pictures(pictures_pair, run):
                                                    ("0802x2", [1, 3, 32, 32], "float32", 18, 24)]
 
 
+def test_preprocess_of_free_size_keeps_each_picture_at_its_own(pictures_pair, run):
+    result = run(EDSR / "edsr_preprocess.py", "-s", "LR", "-d", "prep", "--size", "free", "--npy", cwd=pictures_pair)
+    assert result.returncode == 0, result.stderr
+    for stem, height, width in (("0801x2", 16, 20), ("0802x2", 24, 18)):
+        expected = np.asarray(Image.open(pictures_pair / f"LR/{stem}.png")).transpose(2, 0, 1)[None].astype(np.float32)
+        found = np.fromfile(pictures_pair / f"prep/bin/{stem}.bin", np.float32).reshape(1, 3, height, width)
+        assert np.array_equal(found, expected)
+        assert np.array_equal(np.load(pictures_pair / f"prep/npy/{stem}.npy"), expected)
+    assert json.loads((pictures_pair / "prep/pad_info.json").read_text()) == [
+        {"name": "0801x2.png", "pad_x": 0, "pad_y": 0}, {"name": "0802x2.png", "pad_x": 0, "pad_y": 0}]
+    manifest = json.loads((pictures_pair / "prep/manifest.json").read_text())
+    assert [record["shape"] for record in manifest["samples"]] == [[1, 3, 16, 20], [1, 3, 24, 18]]
+    assert run(EDSR / "get_info.py", "bin", "prep/bin", "x.info", cwd=pictures_pair).returncode == 0
+    assert (pictures_pair / "x.info").read_text() == "0 prep/bin/0801x2.bin 20 16\n1 prep/bin/0802x2.bin 18 24\n"
+    (pictures_pair / "prep/bin/more.bin").write_bytes(b"")
+    one_line_error(run(EDSR / "get_info.py", "bin", "prep/bin", "x.info", cwd=pictures_pair), "prep/bin/more.bin: is none of")
+    assert run(EDSR / "get_info.py", "bin", "prep/bin", "x.info", 20, cwd=pictures_pair).returncode == 2
+
+
 def test_preprocess_redoes_only_a_touched_picture(pictures_pair, run):
     arguments = ("-s", pictures_pair / "LR", "-d", pictures_pair / "prep", "--size", 32)
     run(EDSR / "edsr_preprocess.py", *arguments)
@@ -215,6 +234,25 @@ def test_results_of_other_samples_than_the_preprocessed_are_an_error(pictures_pa
     write_results(pictures_pair / "res", stems=("0801x2", "0803x2"))
     one_line_error(run(EDSR / "edsr_postprocess.py", "--res", "res", "--HR", "HR", "--prep", "prep",
                        cwd=pictures_pair), "no result for 0802x2")
+
+
+def test_results_of_pictures_at_their_own_size_are_read_at_it(pictures_pair, run):
+    assert run(EDSR / "edsr_preprocess.py", "-s", "LR", "-d", "prep", "--size", "free", cwd=pictures_pair).returncode == 0
+    (pictures_pair / "res").mkdir()
+    for stem, side in (("0801", (32, 40)), ("0802", (48, 36))):
+        truth = np.asarray(Image.open(pictures_pair / f"HR/{stem}.png"), np.float32).copy()
+        truth[8:24, 8:24] += np.where(truth[8:24, 8:24] < 128, 10, -10)
+        assert truth.shape[:2] == side
+        truth.transpose(2, 0, 1).tofile(pictures_pair / f"res/{stem}x2_1.bin")
+    arguments = (EDSR / "edsr_postprocess.py", "--res", "res", "--HR", "HR", "--prep", "prep")
+    result = run(*arguments, cwd=pictures_pair)
+    assert result.returncode == 0, result.stderr
+    found = [row["psnr"] for row in json.loads((pictures_pair / "result.json").read_text())["data"]]
+    # 8 pixels shaved off each side leave 16x24 and 32x20; 16x16 of them differ by 10, and 16x16 again
+    assert found == pytest.approx([20 * np.log10(255 / np.sqrt(100 * 256 / (16 * 24))),
+                                   20 * np.log10(255 / np.sqrt(100 * 256 / (32 * 20)))])
+    np.ones((1, 3, 48, 48), np.float32).tofile(pictures_pair / "res/0801x2_1.bin")
+    one_line_error(run(*arguments, cwd=pictures_pair), "0801x2_1.bin: expected 15360 bytes (1x3x32x40 float32), found 27648")
 
 
 # the small scripts

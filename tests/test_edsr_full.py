@@ -51,6 +51,18 @@ def test_set5_and_set14_by_make_equal_pytorch_and_stand_above_bicubic(project, t
         assert onnx[f"{name}x2_1.bin"] == pytest.approx(value, abs=0.01)
 
 
+def test_set5_at_its_own_sizes_reaches_what_the_checkpoint_was_measured_at(project, tmp_path):
+    """weights/README.md: by another program, each picture at its own size."""
+    data, weights = lay_out(tmp_path / "my data", "Set5"), shared("weights", "edsr_x2.pt")
+    arguments = (f"DATASETS_PATH={data}", f"PTH={weights}", "SHAPE=exact", "PERF_SIZE=32", "ROUND=1")
+    for more in ((), ("STREAM=1",)):
+        result = make(project, "-C", "EDSR", "all", *arguments, *more)
+        assert result.returncode == 0, result.stderr
+        found = psnrs(project / "EDSR/build/accuracy.json")
+        for name, value in (("baby", 37.071), ("bird", 39.911), ("butterfly", 32.687), ("head", 32.147), ("woman", 34.844)):
+            assert found[f"{name}x2_1.bin"] == pytest.approx(value, abs=0.0006)
+
+
 def test_set5_by_the_test_script_reports_both_figures(project, tmp_path):
     data, weights = lay_out(tmp_path / "my data", "Set5"), shared("weights", "edsr_x2.pt")
     result = subprocess.run(["bash", str(project / "EDSR/test/eval_acc_perf.sh"), f"--datasets_path={data}",

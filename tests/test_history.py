@@ -48,6 +48,14 @@ def test_a_fall_beyond_noise_comes_first_and_is_named(first, tmp_path):
     assert found[1].startswith("slower beyond noise: ") and found[-1].startswith("numpy ") and "to 9.9" in found[-1]
 
 
+def test_a_run_of_samples_at_their_own_sizes_is_not_held_against_one_of_a_fixed_size(first, tmp_path):
+    own = later(first, median=10 * first["performance"][0]["compute_ms"]["p99"])
+    for run in own["performance"]:
+        run["input_shape"] = [1, 3, "H", "W"]
+    json_files.check(own, "report", "report.json")
+    assert history.since(own, tmp_path) == {"date": first["date"], "changes": []}
+
+
 def test_what_noise_makes_is_no_change(first, tmp_path):
     old = first["performance"][0]["compute_ms"]
     now = later(first, median=(old["median"] + old["p99"]) / 2)

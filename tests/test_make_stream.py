@@ -54,6 +54,28 @@ def test_the_whole_way_as_a_stream_then_step_by_step_gives_the_same_figures(edsr
     assert json.loads((edsr.build / "report.json").read_text())["agreement"]["verdict"] == "pass"
 
 
+def test_each_picture_at_its_own_size_is_as_good_a_run_by_steps_and_as_a_stream(edsr):
+    assert edsr("postprocess", "LIMIT=2").returncode == 0
+    padded = json.loads(accuracy(edsr.build))
+    whole = edsr("all", "LIMIT=2", "SHAPE=exact")
+    steps = ran(whole)
+    assert {"edsr_pth2onnx.py", "edsr_preprocess.py", "get_info.py", "common.tools.benchmark"} <= set(steps)
+    assert "get_max_size.py" not in steps
+    own, report = accuracy(edsr.build), json.loads((edsr.build / "report.json").read_text())
+    assert (edsr.build / "edsr_bin.info").read_text() == "0 prep/bin/00x2.bin 16 20\n1 prep/bin/01x2.bin 18 20\n"
+    assert report["agreement"]["verdict"] == "pass" and report["performance"][0]["input_shape"] == [1, 3, "H", "W"]
+    assert "edsr_x2.onnx, 1x3xHxW, batch 1, dataset" in whole.stdout
+    reports.report(edsr.build / "report.json")
+    assert [row["value"] for row in json.loads(own)["rows"]] != [row["value"] for row in padded["rows"]]
+    assert ran(edsr("all", "LIMIT=2", "SHAPE=exact")) == []
+    streamed = edsr("all", "STREAM=1", "LIMIT=2", "SHAPE=exact")
+    assert streamed.returncode == 0 and "stream: 2 samples (0 were there already)" in streamed.stdout, streamed.stderr
+    assert accuracy(edsr.build) == own
+    back = ran(edsr("postprocess", "LIMIT=2", "SHAPE=padded"))
+    assert {"edsr_pth2onnx.py", "edsr_preprocess.py", "get_info.py"} <= set(back)
+    assert json.loads(accuracy(edsr.build)) == padded
+
+
 def test_a_run_of_the_other_way_in_between_does_not_leave_its_figures(edsr):
     def samples() -> int:
         return json.loads(accuracy(edsr.build))["samples"]

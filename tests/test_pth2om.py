@@ -445,6 +445,16 @@ def test_make_n_om_follows_the_size_that_is_given(machine):
     assert [entry["input_shape"] for entry in found] == ["input.1:1,3,64,64", "input.1:1,3,256,256"]
 
 
+@each("EDSR")
+def test_make_n_om_leaves_the_size_open_where_pictures_keep_their_own(machine):
+    own, fixed = printed(machine.make("-n", "om", "SHAPE=exact", "SOC_VERSION=Ascend310P3"))
+    assert own["input_shape_range"] == "input.1:[1,3,-1,-1]" and "input_shape" not in own
+    assert fixed["input_shape"] == "input.1:1,3,256,256" and "input_shape_range" not in fixed
+    for wrong, part in ((("SHAPE=square",), "SHAPE=square: expected padded or exact"),
+                        (("SHAPE=exact", "SIZE=64"), "SIZE=64: expected none with SHAPE=exact")):
+        assert part in machine.make("-n", "om", *wrong).stderr
+
+
 @each("CGAN")
 def test_make_n_om_leaves_out_the_tuning_that_a_newer_atc_has_not(machine):
     assert "auto_tune_mode" not in printed(machine.make("-n", "om", STANDIN_CANN="7.0", STANDIN_CHIP="310"))[0]

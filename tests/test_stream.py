@@ -46,8 +46,9 @@ def network(path: Path, nodes, given, made, initializers) -> Path:
     return onnx_models.save(path, nodes, [("x", *given)], [("y", *made)], initializers)
 
 
-def edsr(path: Path, size: int = SIZE, seed: int = 0, nan: bool = False, endless: bool = False) -> Path:
-    """x [1,3,S,S] -> y [1,3,2S,2S]. nan: NaN where a value is above 200; endless: hours where one is above 200."""
+def edsr(path: Path, size: int = SIZE, seed: int = 0, nan: bool = False, endless: bool = False,
+         free: bool = False) -> Path:
+    """x [1,3,S,S] -> y [1,3,2S,2S]; free: [1,3,H,W], of any. nan: NaN where a value is above 200; endless: hours where one is above 200."""
     kernel = 0.1 * np.random.default_rng(seed).normal(size=(12, 3, 3, 3)).astype(np.float32)
     nodes = [helper.make_node("Conv", ["x", "kernel"], ["four"], pads=[1, 1, 1, 1]),
              helper.make_node("DepthToSpace", ["four"], ["large"], blocksize=2),
@@ -73,8 +74,8 @@ def edsr(path: Path, size: int = SIZE, seed: int = 0, nan: bool = False, endless
                   helper.make_node("Add", ["large", "end"], ["y"])]
     else:
         nodes = [nodes[0], helper.make_node("DepthToSpace", ["four"], ["y"], blocksize=2)]
-    return network(path, nodes, ([1, 3, size, size], TensorProto.FLOAT),
-                   ([1, 3, 2 * size, 2 * size], TensorProto.FLOAT), more)
+    given, made = (["H", "W"], ["high", "wide"]) if free else ([size, size], [2 * size, 2 * size])
+    return network(path, nodes, ([1, 3, *given], TensorProto.FLOAT), ([1, 3, *made], TensorProto.FLOAT), more)
 
 
 def nested_unet(path: Path) -> Path:
@@ -176,6 +177,8 @@ class Case(NamedTuple):
 EDSR = Case("EDSR", draw_edsr, edsr, f"edsr_preprocess.py -s LR -d prep --size {SIZE}",
             [f"get_info.py bin prep/bin m.info {SIZE} {SIZE}", BENCHMARK.format(1)],
             "edsr_postprocess.py --res result/dumpOutput_device0 --HR HR --LR LR --prep prep --accuracy accuracy.json")
+EXACT = EDSR._replace(model=functools.partial(edsr, free=True), preprocess="edsr_preprocess.py -s LR -d prep --size free",
+                      between=["get_info.py bin prep/bin m.info", BENCHMARK.format(1)])
 UNET = Case("UNetPlusPlus", draw_nuclei, nested_unet, "preprocess_nested_unet.py images prep ids.txt",
             ["common.tools.ais_infer --model m.onnx --input prep --output result --output_dirname bs --outfmt BIN "
              "--batchsize 4"],
@@ -260,9 +263,9 @@ def notes(folder: Path) -> List[dict]:
 
 
 @pytest.mark.parametrize("case, jobs, limit", [
-    (EDSR, "3", None), (EDSR, "1", "2"), (UNET, "1", None), (UNET, "3", "5"), (INTRADA, "2", None), (CGAN, "2", None),
+    (EDSR, "3", None), (EDSR, "1", "2"), (EXACT, "2", None), (EXACT, "1", "3"), (UNET, "1", None), (UNET, "3", "5"), (INTRADA, "2", None), (CGAN, "2", None),
     (pix2pixhd_case("onehot"), "2", None), (pix2pixhd_case("labels", photos=True), "3", "2")],
-    ids=["EDSR", "EDSR-limit", "UNet++-batch", "UNet++-limit", "IntraDA-batch", "CGAN", "Pix2pixHD-onehot",
+    ids=["EDSR", "EDSR-limit", "EDSR-exact", "EDSR-exact-limit", "UNet++-batch", "UNet++-limit", "IntraDA-batch", "CGAN", "Pix2pixHD-onehot",
          "Pix2pixHD-labels"])
 def test_a_stream_leaves_what_postprocess_leaves_byte_for_byte_and_its_record(case, jobs, limit, tmp_path):
     more = {"LIMIT": limit} if limit else {}
@@ -290,6 +293,14 @@ def test_a_stream_leaves_what_postprocess_leaves_byte_for_byte_and_its_record(ca
     each = 1 if case is CGAN else case.batch
     assert record["sample_count"] == (100 if case is CGAN else count) and record["batch"] == case.batch
     assert record["compute_ms"]["count"] == max(-(-count // each) - 1, 1)  # the first run is cold
+
+
+def test_samples_of_their_own_size_and_a_model_of_one_are_told_apart_before_any_is_made(tmp_path):
+    folder = fresh(EDSR, tmp_path)
+    one_line_error(run(EXACT, folder), "m.onnx: has a fixed size, the samples are of their own; export it with --size free")
+    EXACT.model(folder / "m.onnx")
+    one_line_error(run(EDSR, folder), "m.onnx: leaves height and width free, the samples are padded")
+    assert not (folder / "result").exists() and not (folder / PARTIAL).exists()
 
 
 # going on

@@ -4,7 +4,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from typing import Callable, Optional, Tuple
+from typing import Callable, Optional, Tuple, Union
 
 from common.base.errors import UserError
 
@@ -42,6 +42,15 @@ def whole(low: int, high: int = HIGHEST) -> Callable[[str], int]:
 
 positive = whole(1)
 """An argparse type: a whole number of at least 1."""
+
+
+FREE = "free"
+"""In place of a side: each picture's own height and width."""
+
+
+def side(text: str) -> Union[int, str]:
+    """An argparse type: a whole number of pixels, or `free`."""
+    return FREE if text == FREE else positive(text)
 
 
 def width_height(text: str) -> Tuple[int, int]:

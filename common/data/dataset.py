@@ -5,6 +5,7 @@ It is written last and so marks a finished preprocessing.
 """
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -66,18 +67,20 @@ class Preprocessing(NamedTuple):
     advice: str = ""
     bins: str = "bin"
     variant: Mapping[str, str] = {}
+    sizes: Mapping[str, Tuple[int, int]] = {}
 
 
 def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.PathLike,
                make: Callable[..., Tuple["np.ndarray", Dict[str, Any]]], settings: Mapping[str, Any],
-               sample_bytes: int, advice: str = "", bins: str = "bin",
-               variant: Optional[Mapping[str, str]] = None) -> List[Dict[str, Any]]:
+               sample_bytes: int, advice: str = "", bins: str = "bin", variant: Optional[Mapping[str, str]] = None,
+               sizes: Optional[Mapping[str, Tuple[int, int]]] = None) -> List[Dict[str, Any]]:
     """Turn every source into `<folder>/<bins>/<id>.bin` and write the manifest last.
 
     sources: (sample id, the files it is made from); `make(*files)` gives the tensor and what the manifest shall say
     of the sample. settings: all that the tensors depend on beside the files; together with the project's code that is
-    loaded they decide whether an earlier run's files still hold. sample_bytes: size of one `.bin`, for the check of
-    free disk before the start. variant: of the model that they are for (`common.data.variant`), kept in the manifest.
+    loaded they decide whether an earlier run's files still hold. sample_bytes: size of one `.bin`, the largest where they
+    differ, for the check of free disk before the start. variant: of the model that they are for (`common.data.variant`),
+    kept in the manifest. sizes: height and width of each sample, by id, where each has its own.
     A run that was cut off is taken up where it stopped; files of samples that are no
     longer asked for are removed. It is done by JOBS processes (`common.base.workers`). Gives back the manifest's records in
     order.
@@ -98,7 +101,9 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
     files.sweep(folder / bins)
     todo = [(sample, paths) for sample, paths in sources
             if not _finished(journal.finished.get(sample), target[sample], paths)]
-    files.need_space(folder, len(todo) * sample_bytes, advice)
+    pixels = {sample: math.prod(size) for sample, size in (sizes or {}).items()}
+    share = sum(pixels[sample] for sample, _ in todo) / max(pixels.values()) if pixels else len(todo)
+    files.need_space(folder, int(share * sample_bytes), advice)
     if todo:
         journal.begin()
 
@@ -145,10 +150,11 @@ def read_manifest(folder: files.PathLike) -> List[Dict[str, Any]]:
     return [{**record, "bin": str(Path(folder) / record["bin"])} for record in found]
 
 
-def write_info(bins: files.PathLike, info: files.PathLike, width: int, height: int,
+def write_info(bins: files.PathLike, info: files.PathLike, size: Optional[Tuple[int, int]] = None,
                count: Optional[int] = None) -> int:
     """Write the list that `benchmark` reads: `index path width height` per `.bin` file of the folder, sorted.
 
+    size: width and height of all; None: each sample's own, as the manifest above the folder tells.
     The paths are written as the folder was given, relative to where the tool will be run. Gives back their number.
     """
     folder = files.existing_folder(bins, ".bin files")
@@ -160,12 +166,17 @@ def write_info(bins: files.PathLike, info: files.PathLike, width: int, height: i
         advice = ("rename its picture, or give STREAM=1, which needs no list" if any(map(str.isspace, odd.name)) else
                   "give the folder by a relative path without spaces")
         raise UserError(f"{odd}: the .info format separates by spaces, so no path in it may hold one; {advice}")
-    files.write_text(info, "".join(f"{index} {path} {width} {height}\n" for index, path in enumerate(paths)))
+    own = {} if size else {record["id"]: record["shape"][:-3:-1] for record in read_manifest(folder.parent)}
+    missing = next((path for path in paths if not size and path.stem not in own), None)
+    if missing is not None:
+        raise UserError(f"{missing}: is none of the samples of {folder.parent / MANIFEST}; preprocess again")
+    lines = ["{} {} {} {}\n".format(index, path, *(size or own[path.stem])) for index, path in enumerate(paths)]
+    files.write_text(info, "".join(lines))
     return len(paths)
 
 
 def info_main(argv: Optional[Sequence[str]], program: str) -> None:
-    """The command line of `get_info.py` and `gen_dataset_info.py`: `bin DIR INFO WIDTH HEIGHT`."""
+    """The command line of `get_info.py` and `gen_dataset_info.py`: `bin DIR INFO [WIDTH HEIGHT]`."""
     import argparse
 
     parser = argparse.ArgumentParser(
@@ -174,8 +185,12 @@ def info_main(argv: Optional[Sequence[str]], program: str) -> None:
     parser.add_argument("kind", choices=["bin"], help="what the folder holds")
     parser.add_argument("folder", metavar="DIR", help="folder with the .bin files")
     parser.add_argument("info", metavar="INFO", help="file to write")
-    parser.add_argument("width", type=settings.positive)
-    parser.add_argument("height", type=settings.positive)
+    parser.add_argument("width", type=settings.positive, nargs="?", help="of every sample (default: each one's own, as the "
+                        "manifest above DIR tells)")
+    parser.add_argument("height", type=settings.positive, nargs="?", help="as width")
     args = parser.parse_args(argv)
-    count = write_info(args.folder, args.info, args.width, args.height, settings.limit())
+    if (args.width is None) != (args.height is None):
+        parser.error("give width and height, or neither")
+    size = (args.width, args.height) if args.height else None
+    count = write_info(args.folder, args.info, size, settings.limit())
     print(f"{program}: {count} samples listed in {args.info}")

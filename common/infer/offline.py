@@ -6,6 +6,8 @@ record (JSON) beside the tool's own files: it marks completion and says what was
 from __future__ import annotations
 
 import argparse
+import itertools
+import math
 import os
 import resource
 import sys
@@ -35,6 +37,8 @@ DEFINITIONS = {
     "end_to_end_samples_per_s": "sample_count / end_to_end_s",
     "peak_memory_bytes": "largest resident memory of the process",
 }
+OWN_SIZES = "; samples differ in size and each runs at its own"
+"""What a definition of compute_ms ends with where that is so."""
 
 
 SAMPLE = {"allOf": [{"$ref": "record.schema.json#/definitions/sample"}, {"required": ["outputs"], "properties": {
@@ -43,15 +47,22 @@ SAMPLE = {"allOf": [{"$ref": "record.schema.json#/definitions/sample"}, {"requir
 
 
 class Sample(NamedTuple):
-    """One dataset entry: a name that no other has, its input files (one per model input), its output files."""
+    """One dataset entry: a name that no other has, its input files (one per model input), its output files.
+
+    size: height and width, for a model that leaves them free (`is_free`).
+    """
 
     name: str
     inputs: Tuple[str, ...]
     outputs: Tuple[str, ...]
+    size: Tuple[int, ...] = ()
 
 
 class Plan(NamedTuple):
-    """How files fill a batch. shapes: the model's input shapes at this batch; file_bytes: of one file, per input."""
+    """How files fill a batch. shapes: the model's input shapes at this batch; file_bytes: of one file, per input.
+
+    Both are empty where each sample has a size of its own: `fit` tells them for one.
+    """
 
     batch: int
     files_per_batch: int
@@ -111,27 +122,64 @@ def six_digits(value: float) -> str:
     return format(float(value), "g")
 
 
-def plan(session: engine.Engine, batch: int, files_per_batch: int) -> Plan:
+def is_free(session: engine.Engine) -> bool:
+    """Whether the model has one input, [N, C, H, W], that leaves height and width free: each sample runs at its own."""
+    shape = session.inputs[0].shape
+    return len(session.inputs) == 1 and len(shape) == 4 and shape[1] is not None and shape[2:] == (None, None)
+
+
+def fit(session: engine.Engine, layout: Plan, size: Sequence[int]) -> Plan:
+    """The plan for samples of one size, height and width; without a size `layout` itself."""
+    return plan(session, layout.batch, layout.files_per_batch, size) if size else layout
+
+
+def of_sizes(session: engine.Engine, batch: int, files_per_batch: int, read: Callable[[], Sequence[Tuple[int, int]]],
+             count: int) -> Tuple[Plan, Sequence[Tuple[int, ...]]]:
+    """The plan and each of `count` samples' size: what `read` gives for a model that leaves it free, else none.
+
+    Raises `UserError` as `plan` does.
+    """
+    if not is_free(session):
+        return plan(session, batch, files_per_batch), [()] * count
+    sizes = read()
+    plan(session, batch, files_per_batch, sizes[0])
+    return Plan(batch, files_per_batch, (), ()), sizes
+
+
+def plan(session: engine.Engine, batch: int, files_per_batch: int, size: Sequence[int] = ()) -> Plan:
     """Fit the model to `batch` samples, filled by `files_per_batch` files per input.
 
+    size: height and width, for a model that leaves them free.
     Raises `UserError` when the model's batch is fixed at another number, when a size other than the batch is free,
     and when the batch cannot be divided into that many files.
     """
     shapes = []
     for position, tensor in enumerate(session.inputs):
-        if None in tensor.shape[1:]:
+        sizes = (*tensor.shape[:2], *size) if size and is_free(session) else tensor.shape
+        if None in sizes[1:]:
             raise UserError(f"{session.path}: input {tensor.name} has shape {_shape(tensor.shape)}, free beyond the "
                             "batch; export it with fixed sizes")
-        fixed = tensor.shape[0] if tensor.shape else 1
+        fixed = sizes[0] if sizes else 1
         if position == 0 and fixed not in (None, batch):
             raise UserError(f"{session.path}: its batch is fixed at {fixed}, {batch} was asked for; export it with a "
                             f"dynamic batch, or ask for {fixed}")
-        shapes.append(tuple(batch if size is None else size for size in tensor.shape))
-    sizes = [_bytes(shape, tensor) for shape, tensor in zip(shapes, session.inputs)]
-    if batch % files_per_batch or any(size % files_per_batch for size in sizes):
-        raise UserError(f"{session.path}: a batch of {batch} (inputs of {sizes} bytes) cannot be made of "
+        shapes.append(tuple(batch if length is None else length for length in sizes))
+    lengths = [_bytes(shape, tensor) for shape, tensor in zip(shapes, session.inputs)]
+    if batch % files_per_batch or any(length % files_per_batch for length in lengths):
+        raise UserError(f"{session.path}: a batch of {batch} (inputs of {lengths} bytes) cannot be made of "
                         f"{files_per_batch} files")
-    return Plan(batch, files_per_batch, tuple(shapes), tuple(size // files_per_batch for size in sizes))
+    return Plan(batch, files_per_batch, tuple(shapes), tuple(length // files_per_batch for length in lengths))
+
+
+def by_size(samples: Iterable[Any], size: Callable[[Any], Sequence[int]], step: int) -> List[List[Any]]:
+    """Samples in groups of at most `step`, of one size each, those with the most pixels first.
+
+    Their memory then holds whatever follows, and an engine that compiles for a shape does so once. Samples of one size
+    stay in their order.
+    """
+    ordered = sorted(samples, key=lambda sample: (-math.prod(size(sample)), *size(sample)))
+    alike = [list(group) for _, group in itertools.groupby(ordered, size)]
+    return [group[start:start + step] for group in alike for start in range(0, len(group), step)]
 
 
 def input_bytes(session: engine.Engine, batch: int) -> int:
@@ -147,6 +195,11 @@ def file_bytes(path: str, dtype: Any) -> int:
             raise UserError(f"{path}: holds {array.dtype}, the model takes {dtype}")
         return array.nbytes
     return os.path.getsize(path)
+
+
+def npy_shape(path: str) -> Tuple[int, ...]:
+    """The shape of the array in a `.npy` file, from its header."""
+    return tuple(_load_npy(path).shape)
 
 
 def result_folder(output: str, name: str, recipe: Dict[str, Any]) -> str:
@@ -218,9 +271,8 @@ class Run:
                 self._journal.path.unlink()
         if self._journal and resuming():
             self._remove_strays()
-        pending = [sample for sample in samples if not self._is_finished(sample)]
-        step = layout.files_per_batch
-        self.todo = [pending[start:start + step] for start in range(0, len(pending), step)]
+        self.todo = by_size((sample for sample in samples if not self._is_finished(sample)), lambda sample: sample.size,
+                            layout.files_per_batch)
 
     def _refuse_collisions(self) -> None:
         owner: Dict[str, Sample] = {}
@@ -246,12 +298,12 @@ class Run:
                     os.unlink(place)
 
     def _stamps(self, sample: Sample) -> List[Any]:
-        for path, expected, shape, tensor in zip(sample.inputs, self.layout.file_bytes, self.layout.shapes,
-                                                 self.session.inputs):
+        layout = fit(self.session, self.layout, sample.size)
+        for path, expected, shape, tensor in zip(sample.inputs, layout.file_bytes, layout.shapes, self.session.inputs):
             files.existing_file(path, f"input {tensor.name} of sample {sample.name}")
             found = file_bytes(path, tensor.dtype)
             if found != expected:
-                raise UserError(f"{path}: has {found} bytes, expected {expected}: {self.layout.files_per_batch} "
+                raise UserError(f"{path}: has {found} bytes, expected {expected}: {layout.files_per_batch} "
                                 f"per batch of {_shape(shape)} {tensor.dtype}")
         return [[path, stamp(path)] for path in sample.inputs]
 
@@ -267,7 +319,7 @@ class Run:
             arrays = self.read(self.todo[0])
             for _ in range(runs):
                 outputs = self.infer(arrays)
-            self._check_space(outputs)
+            self._check_space(self.todo[0], outputs)
             self.warm_up_runs = runs
 
     def progress(self, description: str) -> Iterable[Sequence[Sample]]:
@@ -280,19 +332,20 @@ class Run:
         self._timings: List[engine.Timing] = []
         self._infer_ms = 0.0
         self._repeats_ms = 0.0
-        if not self._buffers:
-            self._buffers = [self._filled(np, size * self.layout.files_per_batch) for size in self.layout.file_bytes]
+        layout = fit(self.session, self.layout, group[0].size)
+        if [buffer.size for buffer in self._buffers] != [size * layout.files_per_batch for size in layout.file_bytes]:
+            self._buffers = [self._filled(np, size * layout.files_per_batch) for size in layout.file_bytes]
         self._begin = time.perf_counter()
-        for position, (size, buffer) in enumerate(zip(self.layout.file_bytes, self._buffers)):
+        for position, (size, buffer) in enumerate(zip(layout.file_bytes, self._buffers)):
             for place, sample in enumerate(group):
                 if sample.inputs:
                     _read_into(sample.inputs[position], buffer[place * size:(place + 1) * size])
         self._read_ms = max((time.perf_counter() - self._begin) * 1e3, 1e-6)  # rates are 1 / time
-        for size, buffer in zip(self.layout.file_bytes, self._buffers):
-            for place in range(len(group), self.layout.files_per_batch):
+        for size, buffer in zip(layout.file_bytes, self._buffers):
+            for place in range(len(group), layout.files_per_batch):
                 buffer[place * size:(place + 1) * size] = buffer[:size]
         arrays = [buffer.view(tensor.dtype).reshape(shape) for buffer, tensor, shape
-                  in zip(self._buffers, self.session.inputs, self.layout.shapes)]
+                  in zip(self._buffers, self.session.inputs, layout.shapes)]
         self._prepare_ms = max((time.perf_counter() - self._begin) * 1e3 - self._read_ms, 1e-6)
         return arrays
 
@@ -325,7 +378,7 @@ class Run:
         """
         start = time.perf_counter()
         if group[0].outputs:
-            self._check_space(outputs)
+            self._check_space(group, outputs)
             parts = [self._divide(output, tensor.name) for output, tensor in zip(outputs, self.session.outputs)]
             if self._fill == "zero":
                 self._refuse_not_finite(group, parts)
@@ -366,7 +419,8 @@ class Run:
             raise UserError(f"{self.session.path}: NaN or infinity in the output for {', '.join(dict.fromkeys(bad))}; "
                             "check the checkpoint and that the inputs were preprocessed for this model")
 
-    def _check_space(self, outputs: Sequence[Any]) -> None:
+    def _check_space(self, group: Sequence[Sample], outputs: Sequence[Any]) -> None:
+        """outputs: of that group; what others take follows from their inputs' size."""
         if self._space_checked:
             return
         self._space_checked = True
@@ -374,7 +428,8 @@ class Run:
                if sample.outputs and any(_size(path) is None for path in sample.outputs)]
         if new:
             each = sum(output.nbytes for output in outputs) * self._growth / self.layout.files_per_batch
-            files.need_space(os.path.dirname(new[0].outputs[0]) or ".", int(each * len(new)))
+            share = sum(math.prod(sample.size) for sample in new) / math.prod(group[0].size)
+            files.need_space(os.path.dirname(new[0].outputs[0]) or ".", int(each * share))
 
     def batches(self) -> List[Dict[str, Any]]:
         """What was measured of each batch: times in ms by stage, in the order of the samples, each batch once."""
@@ -402,7 +457,13 @@ class Run:
         module = f"tools.{'benchmark' if tool.startswith('benchmark') else tool}"
         self._journal.complete([sample.name for sample in self.samples], **record(
             tool, module, self.session, self.compute_list(cold=False), self.layout, count, seconds, argv),
-            pure=not self.samples[0].inputs, warm_up_runs=self.warm_up_runs, definitions=DEFINITIONS, performance_file=mark)
+            pure=not self.samples[0].inputs, warm_up_runs=self.warm_up_runs, definitions=define(DEFINITIONS, self.layout),
+            performance_file=mark)
+
+
+def define(definitions: Mapping[str, str], layout: Plan) -> Dict[str, str]:
+    """What figures mean with this layout."""
+    return {**definitions, "compute_ms": definitions["compute_ms"] + ("" if layout.shapes else OWN_SIZES)}
 
 
 def record(tool: str, module: str, session: engine.Engine, compute_ms: Sequence[float], layout: Plan, count: int,
@@ -413,7 +474,9 @@ def record(tool: str, module: str, session: engine.Engine, compute_ms: Sequence[
     return {"tool": tool, "provenance": session.provenance(),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "command": ["python3", "-m", f"common.{module}", *(sys.argv[1:] if argv is None else argv)],
-            "input_shape": list(layout.shapes[0]), "batch": layout.batch, "files_per_batch": layout.files_per_batch,
+            "input_shape": list(layout.shapes[0]) if layout.shapes else [layout.batch, session.inputs[0].shape[1], "H", "W"],
+            "batch": layout.batch,
+            "files_per_batch": layout.files_per_batch,
             "sample_count": count,
             "compute_ms": compute, "samples_per_s": 1000 * layout.batch / compute["mean"], "end_to_end_s": seconds,
             "end_to_end_samples_per_s": count / seconds, "peak_memory_bytes": peak}

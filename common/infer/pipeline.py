@@ -5,7 +5,7 @@ import importlib
 import shlex
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from common.base import uses
 from common.base.errors import UserError
@@ -92,17 +92,32 @@ def _command(line: str) -> Tuple[ModuleType, List[str]]:
     return script, arguments
 
 
-def fill(arrays: Sequence["np.ndarray"], shape: Sequence[int], each: int) -> "np.ndarray":
-    """The network's input, of `shape`, from up to `each` samples; free places take the first, as with the tools."""
+def fill(arrays: Sequence["np.ndarray"], layout: offline.Plan) -> "np.ndarray":
+    """The network's input from the samples of a batch; free places take the first, as with the tools.
+
+    Of samples that each have a size of their own, [1, C, H, W], those of a batch are alike.
+    """
     import numpy as np
+    each = layout.files_per_batch
     arrays = [*arrays, *[arrays[0]] * (each - len(arrays))]
-    return np.ascontiguousarray(arrays[0] if each == 1 else np.concatenate(arrays)).reshape(shape)
+    whole = np.ascontiguousarray(arrays[0] if each == 1 else np.concatenate(arrays))
+    return whole.reshape(layout.shapes[0]) if layout.shapes else whole
 
 
-def plan(session: engine.Engine, batch: int, sample_bytes: int) -> offline.Plan:
-    """How samples fill the network's batch. Raises `UserError` where no whole number of them does."""
+def plan(session: engine.Engine, batch: int, sample_bytes: int,
+         sizes: Optional[Mapping[str, Tuple[int, int]]] = None) -> offline.Plan:
+    """How samples fill the network's batch. sizes: of each, where they are of their own (`dataset.Preprocessing`).
+
+    Raises `UserError` where no whole number of them does, and where model and samples differ in whether sizes are free.
+    """
     if len(session.inputs) != 1:
         raise UserError(f"{session.path}: has {len(session.inputs)} inputs, a sample is one")
+    if bool(sizes) != offline.is_free(session):
+        raise UserError(f"{session.path}: " + ("has a fixed size, the samples are of their own; export it with --size free, "
+                        "or give preprocess a size" if sizes else "leaves height and width free, the samples are padded to "
+                        "one; export it for that size, or give preprocess --size free"))
+    if sizes:
+        return offline.of_sizes(session, batch, batch, lambda: list(sizes.values()), len(sizes))[0]
     whole = offline.plan(session, batch, 1).file_bytes[0]
     each, rest = divmod(whole, sample_bytes)
     if rest or batch % each:

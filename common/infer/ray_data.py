@@ -105,14 +105,15 @@ def flow(there: Cluster, commands: Tuple[str, str], model: files.PathLike, todo:
          layout: offline.Plan) -> Iterator[Tuple[Batch, List[Row]]]:
     """Every batch of `todo` with its samples' rows, as they come. commands: as `pipeline.load` takes them."""
     import ray
-    place, each, shape = os.getcwd(), layout.files_per_batch, layout.shapes[0]
-    whole = sum(layout.file_bytes) * each
+    place, each = os.getcwd(), layout.files_per_batch
+    start = _pipeline(place, *commands)
+    whole = start.preprocessing.sample_bytes * each
     blocks = min(len(todo), max(4 * there.actors, len(todo) * whole // BLOCK))
 
     def prepare(row: Dict[str, Any]) -> Dict[str, Any]:
         pipeline = _pipeline(place, *commands)
         made = [pipeline.prepare(sample) for sample in json.loads(row["samples"])]
-        return {**row, "feed": fill(made, shape, each)}
+        return {**row, "feed": fill(made, layout)}
 
     def evaluate(row: Dict[str, Any]) -> Dict[str, Any]:
         import numpy as np
@@ -121,7 +122,7 @@ def flow(there: Cluster, commands: Tuple[str, str], model: files.PathLike, todo:
                 for sample, part in zip(samples, np.split(row["output"], each))]
         return {**{key: row[key] for key in ("samples", "compute_ms", "cold")}, "rows": json.dumps(rows)}
 
-    output = _pipeline(place, *commands).evaluation.output
+    output = start.evaluation.output
 
     class Model:
         """An actor: it loads the model once and runs one batch at a time."""

@@ -49,7 +49,8 @@ def stream(pipeline: Pipeline, session: engine.Engine, batch: int, output: files
     session: the model, or one of several alike; batch: the network's.
     """
     work = pipeline.evaluation
-    layout = plan(session, batch, pipeline.preprocessing.sample_bytes)
+    sizes = pipeline.preprocessing.sizes
+    layout = plan(session, batch, pipeline.preprocessing.sample_bytes, sizes)
     each = layout.files_per_batch
     journal = Journal(output, offline.recipe("stream", session, batch, **pipeline.recipe), SAMPLE)
     sources, outputs = pipeline.sources, len(session.outputs)
@@ -62,7 +63,7 @@ def stream(pipeline: Pipeline, session: engine.Engine, batch: int, output: files
             path.is_file() for path in work.leaves(sample, pipeline.name(sample, outputs)))
 
     names = list(sources)
-    groups = [tuple(names[start:start + each]) for start in range(0, len(names), each)]
+    groups = [tuple(group) for group in offline.by_size(names, lambda sample: sizes.get(sample, ()), each)]
     todo = [group for group in groups if not all(map(is_finished, group))]
     count = sum(map(len, todo))
     if todo:
@@ -81,7 +82,8 @@ def stream(pipeline: Pipeline, session: engine.Engine, batch: int, output: files
     noted = [journal.finished[sample] for sample in names]
     measured = offline.record("stream", "infer.stream", session, warm(noted), layout, len(names) * layout.batch // each,
                               sum(entry["batch"]["share_s"] for entry in noted), argv)
-    journal.complete(names, **{**measured, **apart(noted, measured)}, warm_up_runs=0, performance_file=None)
+    several_of = apart(noted, measured, offline.define(DEFINITIONS, layout))
+    journal.complete(names, **{**measured, **several_of}, warm_up_runs=0, performance_file=None)
     print(f"stream: {len(names)} samples ({len(names) - count} were there already), nothing written in between")
 
 
@@ -90,11 +92,11 @@ def warm(noted: Sequence[Mapping[str, Any]]) -> List[float]:
     return offline.compute_of(offline.batches_of(noted), cold=False)
 
 
-def apart(noted: Sequence[Mapping[str, Any]], together: Mapping[str, Any]) -> Dict[str, Any]:
+def apart(noted: Sequence[Mapping[str, Any]], together: Mapping[str, Any], definitions: Mapping[str, str]) -> Dict[str, Any]:
     """What a record says of several devices beside what it says of one (`together`), as `common.devices` does."""
     ids = sorted({entry["batch"]["device"] for entry in noted})
     if len(ids) < 2:
-        return {"definitions": DEFINITIONS}
+        return {"definitions": definitions}
     by, each = together["provenance"], []
     for index in ids:
         own = [entry for entry in noted if entry["batch"]["device"] == index]
@@ -105,7 +107,7 @@ def apart(noted: Sequence[Mapping[str, Any]], together: Mapping[str, Any]) -> Di
                      "end_to_end_samples_per_s": len(own) / together["end_to_end_s"]})
     return {"provenance": {**by, **several.named(each), "threads": by["threads"] * len(ids)}, "devices": each,
             "samples_per_s": sum(one["samples_per_s"] for one in each),
-            "definitions": {**DEFINITIONS, **{key: several.DEFINITIONS[key]
+            "definitions": {**definitions, **{key: several.DEFINITIONS[key]
                                               for key in ("samples_per_s", "compute_ms")}}}
 
 

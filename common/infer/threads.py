@@ -39,7 +39,7 @@ def flow(pipeline: Pipeline, sessions: Sequence[engine.Engine], todo: Sequence[T
     def infer(samples: Tuple[str, ...], made: Sequence["Future[np.ndarray]"]) -> "Tuple[Batch, Sequence[np.ndarray]]":
         """One batch; gives what is known of it and each place's part of the main output."""
         import numpy as np
-        feed = fill([array.result() for array in made], layout.shapes[0], each)
+        feed = fill([array.result() for array in made], layout)
         session, cold = idle.get()
         try:
             found = session.run([feed])[pipeline.evaluation.output]

@@ -5,11 +5,11 @@
 #   IMAGES, TRUTH   the parts of DATA that PREPROCESS and POSTPROCESS read
 #   TOOL            benchmark, ais_infer or msame (of one sample, prep/input.bin): whose command line infers and times
 #   ONNX            the model file in build/ without its ending; PERF_ONNX: the one that is timed, where that is another
-#   WIDTH, HEIGHT   the input's, for benchmark (default: it is square)
+#   WIDTH, HEIGHT   the input's, for benchmark (default: it is square; no WIDTH: each sample's own)
 #   EXPORT, PREPROCESS, INFO, POSTPROCESS, GALLERY, TRAIN   a script of the folder and its arguments, run in build/
 #   METRIC          the script and its arguments for the results in folder $(1), into $(2)/accuracy.json; none: no metric
 #   AGREEMENT       the program that compares two result folders
-#   SHAPE           atc's --input_shape for batch $(1); ATC_MORE: further flags
+#   ATC_SHAPE       atc's flag of the input's shape for batch $(1); ATC_MORE: further flags
 #   AIPP            the preprocess script, without .py, whose scaling the chip's AIPP can do
 #   DEMO            a kind of common.data.demo and its arguments; DEMO_THEN: a script that goes on from it
 #   SEEDED          widths (name=number ...) of seeded weights; SELFTEST: as narrow as the network still works
@@ -72,7 +72,7 @@ ifeq ($(TOOL),benchmark)
 RESULT    ?= $(DUMP)
 infer_OUT ?= $(call record,$(BATCH))
 infer_CMD ?= RESUME=1 $(SPLIT) $(BENCHMARK) -model_type=vision -device_id=0 -batch_size=$(BATCH) -om_path=$(export_OUT) \
-             -input_text_path=$(info_OUT) -input_width=$(WIDTH) -input_height=$(HEIGHT) -output_binary=True -useDvpp=False
+             -input_text_path=$(info_OUT) $(if $(WIDTH),-input_width=$(WIDTH) -input_height=$(HEIGHT) )-output_binary=True -useDvpp=False
 perf_OUT  ?= result/onnxruntime_pure_$(PERF_ONNX)_device_0.json
 perf_CMD  ?= $(BENCHMARK) -round=$(ROUND) -om_path=$(PERF_ONNX).onnx -device_id=0 -batch_size=$(BATCH)
 else ifeq ($(TOOL),ais_infer)
@@ -119,7 +119,7 @@ SWEEP_MODEL ?= $(PERF_ONNX).onnx
 OM      ?= $(BATCHES:%=$(ONNX)_bs%)
 om_NEED ?= $(ONNX).onnx
 om_CMD  ?= atc --framework=5 --model=$(om_NEED) --output=$(1) --input_format=NCHW \
-           --input_shape="$(call SHAPE,$(1:$(ONNX)_bs%=%))"$(ATC_MORE:%= %) $(om_FLAGS)$(KEPT) --log=error \
+           $(call ATC_SHAPE,$(1:$(ONNX)_bs%=%))$(ATC_MORE:%= %) $(om_FLAGS)$(KEPT) --log=error \
            --soc_version=$(SOC)
 
 # of the sweep, the report has what was measured as everything else was

@@ -14,7 +14,7 @@ TEXTS   := DATASETS_PATH PTH TORCH_INDEX ATC_FLAGS OM_RESULT GPU_RESULT UPSTREAM
            $(NAME),$(name)_DATASETS_PATH $(name)_PTH)
 NUMBERS := LIMIT BATCH SIZE PERF_SIZE ROUND LOOP SEED THREADS JOBS ACTORS COUNT CALIBRATION_COUNT
 LISTS_  := DEVICES BATCHES SWEEP_THREADS
-WORDS   := DEVICE PRECISION ATC_PRECISION OVERFLOW SUMS SOURCE STREAM INPUT REFLECT_PAD RES_SCALE PHOTOS DIGIT SOC_VERSION SEEDED \
+WORDS   := DEVICE PRECISION ATC_PRECISION OVERFLOW SUMS SOURCE STREAM INPUT REFLECT_PAD RES_SCALE SHAPE PHOTOS DIGIT SOC_VERSION SEEDED \
            ENGINES SWEEP_ENGINES MODELS MODEL FULL V B TORCH
 
 # a value from the command line, or one of these from the environment, in place of what make would expand it to
@@ -26,7 +26,7 @@ override B := $(or $(strip $(B)),build)
 
 # A variable of the rules that the environment happens to have too is not taken from there.
 RULES := $(filter-out $(TEXTS) $(NUMBERS) $(LISTS_) $(WORDS),NAME TOOL DATA IMAGES TRUTH ONNX PERF_ONNX WIDTH HEIGHT EXPORT \
-         PREPROCESS INFO POSTPROCESS GALLERY TRAIN METRIC AGREEMENT SHAPE ATC_MORE AIPP LIMITED LIMITED_NEED DEMO DEMO_THEN SELFTEST SELFTEST_ARGS STAGES \
+         PREPROCESS INFO POSTPROCESS GALLERY TRAIN METRIC AGREEMENT ATC_SHAPE ATC_MORE AIPP LIMITED LIMITED_NEED DEMO DEMO_THEN SELFTEST SELFTEST_ARGS STAGES \
          WEIGHTS_STAGES FOUND READS RESULT OM SWEEP_MODEL SWEEP_NEED STREAMED STREAM_MODEL REPORT_ARGS SIMPLIFY DOCTOR TRY_ONNX TRY_EXPORT TRY_INPUT TRY_FLAGS \
          %_OUT %_CMD %_NEED %_READS)
 $(foreach name,$(filter $(RULES),$(.VARIABLES)),$(if $(filter environment%,$(firstword $(origin $(name)))),$(eval undefine $(name))))
@@ -56,6 +56,7 @@ $(call one_of,TORCH,cpu)
 $(call one_of,STREAM,1 ray 0)
 $(call one_of,INPUT,onehot labels)
 $(call one_of,REFLECT_PAD,pad slice)
+$(call one_of,SHAPE,padded exact)
 $(if $(filter build build_%,$(B)),$(if $(findstring /,$(B)),$(call refuse,B,build or build_NAME)),$(call refuse,B,build or build_NAME))
 
 # of the collection's Makefile: a model's own dataset and checkpoint

@@ -29,7 +29,7 @@ def line(report: Mapping[str, Any]) -> Dict[str, Any]:
         "accuracy": accuracy and {key: accuracy[key] for key in ("metric", "unit", "value")},
         "cosine": report["agreement"] and report["agreement"]["cosine"],
         "speed": {f"{run['model']}, batch {run['batch']}, {run['provider']}, {run['device']}, {run['threads']} threads"
-                  + (", pure" if run.get("pure") else ""):
+                  + (", pure" if run.get("pure") else "") + (", own sizes" if "H" in (run.get("input_shape") or ()) else ""):
                   {key: run["compute_ms"][key] for key in ("min", "median", "p99")} for run in report["performance"]},
         "versions": behind.get("versions", {}),
         "sha256": {**({"checkpoint": checkpoint["sha256"]} if checkpoint else {}),

@@ -20,7 +20,7 @@ from common.infer import offline
 from common.infer.offline import Sample
 
 NPU_ONLY = ("--dump", "--profiler", "--acl_json_path", "--dymHW", "--dymDims", "--dymShape", "--dymShape_range",
-            "--outputSize", "--auto_set_dymshape_mode", "--auto_set_dymdims_mode", "--aipp_config",
+            "--auto_set_dymdims_mode", "--aipp_config",
             "--energy_consumption", "--npu_id", "--pipeline", "--perf", "--backend", "--dump_npy", "--divide_input")
 SINCE_2022_09 = ("--output_dirname", "--warmup_count", "--display_all_summary", "--run_mode")
 """Flags that the generation of `--layout old` does not have yet."""
@@ -124,6 +124,27 @@ def lay_out(session: engine.Engine, batch: int, samples: Sequence[Tuple[str, ...
     return offline.plan(session, batch, whole // size)
 
 
+def lay_out_free(session: engine.Engine, batch: int, samples: Sequence[Tuple[str, ...]],
+                 asked: bool) -> Tuple[offline.Plan, Sequence[Tuple[int, ...]]]:
+    """The plan, and each sample's height and width: with `--auto_set_dymshape_mode` (asked) those of its `.npy` file.
+
+    Raises `UserError` where the model's sizes are fixed, and for a `.bin` file: as for the real tool, it has no shape.
+    """
+    if asked and not offline.is_free(session):
+        raise UserError(f"--auto_set_dymshape_mode: {session.path} does not leave height and width free; leave it out")
+    if not asked:
+        return lay_out(session, batch, samples), [()] * len(samples)
+    odd = next((path for path, in samples if not path.lower().endswith(".npy")), None)
+    if odd is not None or not samples:
+        raise UserError(f"{odd or '--input'}: --auto_set_dymshape_mode takes .npy files, which tell their shapes; the "
+                        "preprocess script's --npy writes them")
+    shapes = [offline.npy_shape(path) for path, in samples]
+    odd = next((path for (path,), shape in zip(samples, shapes) if len(shape) != 4), None)
+    if odd is not None:
+        raise UserError(f"{odd}: expected an array of four dimensions, N,C,H,W")
+    return offline.of_sizes(session, batch, batch, lambda: [(shape[2], shape[3]) for shape in shapes], len(samples))
+
+
 def run(args: argparse.Namespace, session: engine.Engine, argv: Optional[Sequence[str]]) -> None:
     """Run all, printing what ais_infer prints; with `--output` leave outputs, summary and record."""
     old = args.layout == "old"
@@ -131,7 +152,7 @@ def run(args: argparse.Namespace, session: engine.Engine, argv: Optional[Sequenc
           "[INFO] create model description success")
     batch, factor = choose_batch(session, args)
     inputs = list_inputs(args.input, len(session.inputs), settings.limit()) if args.input else []
-    layout = lay_out(session, batch, inputs)
+    layout, sizes = lay_out_free(session, batch, inputs, args.auto_set_dymshape_mode)
     if old and inputs:
         whole = len(inputs) // layout.files_per_batch * layout.files_per_batch
         if not whole:
@@ -148,6 +169,8 @@ def run(args: argparse.Namespace, session: engine.Engine, argv: Optional[Sequenc
         name = args.output_dirname or offline.result_folder(args.output, stamp, recipe)
         folder = os.path.join(args.output, name)
     samples = name_outputs(inputs, folder, old, args.outfmt.lower(), len(session.outputs))
+    if inputs:
+        samples = [sample._replace(size=size) for sample, size in zip(samples, sizes)]
     save, growth = SAVE[args.outfmt]
     work = offline.Run(session, layout, samples, save, offline.beside(folder) if folder else None, recipe,
                        axis=args.output_batchsize_axis, growth=growth,
@@ -155,8 +178,9 @@ def run(args: argparse.Namespace, session: engine.Engine, argv: Optional[Sequenc
     if folder:
         print(f"[INFO] output path:{folder}")
     if inputs:
-        print(f"[INFO] get filesperbatch files0 size:{layout.file_bytes[0]} "
-              f"tensor0size:{layout.file_bytes[0] * layout.files_per_batch} filesperbatch:{layout.files_per_batch} "
+        size = offline.fit(session, layout, sizes[0]).file_bytes[0]
+        print(f"[INFO] get filesperbatch files0 size:{size} "
+              f"tensor0size:{size * layout.files_per_batch} filesperbatch:{layout.files_per_batch} "
               f"runcount:{len(work.todo)}")
     runs = 5 if old else 1 if args.warmup_count is None else args.warmup_count
     work.warm_up(runs)
@@ -254,6 +278,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
                         help="print the copies' times too")
     parser.add_argument("--output_batchsize_axis", type=offline.whole(0, 32), default=0, metavar="N",
                         help="dimension of the outputs that counts samples (0)")
+    parser.add_argument("--auto_set_dymshape_mode", type=offline.boolean, nargs="?", const=True, default=False,
+                        help="each sample at the height and width of its .npy file, which the model leaves free")
+    parser.add_argument("--outputSize", metavar="BYTES", help="changes nothing here")
     parser.add_argument("--run_mode", choices=("array", "files", "tensor", "full"), help="changes nothing here")
     parser.add_argument("--threads", type=offline.whole(1, 1), metavar="1", help="changes nothing here")
     parser.add_argument("--infer_queue_count", type=offline.whole(1), metavar="N", help="changes nothing here")

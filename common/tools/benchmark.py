@@ -17,14 +17,14 @@ from common.engines import engine, sessions
 from common.infer import offline
 from common.infer.offline import Sample, six_digits
 
-INFO_LINE = re.compile(r"(\d+) (.+\.bin)(?: \d+ \d+)?")
+INFO_LINE = re.compile(r"(\d+) (.+\.bin)(?: (\d+) (\d+))?")
 PICTURE_LINE = re.compile(r"\d+ .+\.(?:jpe?g|png)(?: \d+ \d+)?", re.IGNORECASE)
 
 
 def read_info(path: files.PathLike, inputs: int, count: Optional[int] = None) -> List[Tuple[str, ...]]:
     """The files of each sample of a `.info` list: lines `index path width height`, or `index path`.
 
-    A model of several inputs has as many lines in a row with the same index. Width and height are not used.
+    A model of several inputs has as many lines in a row with the same index. Width and height: see `read_sizes`.
     inputs: the number of the model's inputs. count: only the first so many samples.
     Raises `UserError`, with file and line number, for a malformed line and for a file that is missing.
     """
@@ -59,6 +59,21 @@ def read_info(path: files.PathLike, inputs: int, count: Optional[int] = None) ->
     return [tuple(name for _, _, name in group) for group in samples[:count]]
 
 
+def read_sizes(path: files.PathLike, count: Optional[int] = None) -> List[Tuple[int, int]]:
+    """Height and width of each sample of such a list, for a model that leaves them free and has one input.
+
+    Raises `UserError`, with file and line number, for a line that does not tell them.
+    """
+    sizes = []
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8", errors="replace").splitlines()[:count], 1):
+        match = INFO_LINE.fullmatch(line)
+        if not match or not int(match[3] or 0) or not int(match[4]):
+            raise UserError(f"{path}:{number}: does not tell the sample's width and height, which the model leaves free; "
+                            "expected `index path.bin width height`")
+        sizes.append((int(match[4]), int(match[3])))
+    return sizes
+
+
 def save_text(path: str, array: Any) -> None:
     """One output as text: all its values on one line, six significant digits, separated by blanks."""
     import numpy as np
@@ -67,15 +82,18 @@ def save_text(path: str, array: Any) -> None:
 
 
 def run_dataset(args: argparse.Namespace, session: engine.Engine, argv: Optional[Sequence[str]]) -> None:
-    """Dataset mode: `result/dumpOutput_device<id>/<stem>_<k>` (k from 1) per sample and output, and perf_vision."""
+    """Dataset mode: `result/dumpOutput_device<id>/<stem>_<k>` (k from 1) per sample and output, and perf_vision.
+
+    A model that leaves height and width free runs each sample at those that the list tells.
+    """
     folder = f"result/dumpOutput_device{args.device_id}"
     suffix = "bin" if args.output_binary else "txt"
     outputs = range(1, len(session.outputs) + 1)
-    layout = offline.plan(session, args.batch_size, args.batch_size)
-    samples = []
-    for inputs in read_info(args.input_text_path, len(session.inputs), settings.limit()):
-        stem = Path(inputs[0]).stem
-        samples.append(Sample(inputs[0], inputs, tuple(f"{folder}/{stem}_{k}.{suffix}" for k in outputs)))
+    listed = read_info(args.input_text_path, len(session.inputs), settings.limit())
+    layout, sizes = offline.of_sizes(session, args.batch_size, args.batch_size,
+                                     lambda: read_sizes(args.input_text_path, settings.limit()), len(listed))
+    samples = [Sample(inputs[0], inputs, tuple(f"{folder}/{Path(inputs[0]).stem}_{k}.{suffix}" for k in outputs), size)
+               for inputs, size in zip(listed, sizes)]
     record = f"result/onnxruntime_batchsize_{args.batch_size}_device_{args.device_id}.json"
     run = offline.Run(session, layout, samples, offline.save_binary if args.output_binary else save_text, record,
                       offline.recipe("benchmark", session, args.batch_size, output=suffix),
@@ -150,8 +168,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("-input_text_path", metavar="INFO", help="the dataset: lines `index path.bin width height`")
     parser.add_argument("-round", type=offline.whole(1), metavar="N", help="pure inference: this many runs on zeros")
     parser.add_argument("-model_type", choices=("vision", "nlp", "bert"), default="vision")
-    parser.add_argument("-input_width", type=settings.positive, metavar="W", help="not used for .bin files")
-    parser.add_argument("-input_height", type=settings.positive, metavar="H", help="not used for .bin files")
+    parser.add_argument("-input_width", type=settings.positive, metavar="W", help="not used for .bin files: a model that leaves "
+                        "width and height free takes those of the list")
+    parser.add_argument("-input_height", type=settings.positive, metavar="H", help="as -input_width")
     parser.add_argument("-output_binary", type=offline.boolean, default=False, metavar="BOOL",
                         help="True: .bin files; False: .txt (False)")
     parser.add_argument("-useDvpp", type=offline.boolean, default=False, metavar="BOOL", help="True needs an NPU")
