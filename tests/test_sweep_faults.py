@@ -68,6 +68,7 @@ PROGRAMS: Dict[str, Tuple[str, str]] = {
     "UNetPlusPlus/prepare_dsb2018.py": ("in out", "in/a/images/a.png in/a/masks/a.png"),
     "UNetPlusPlus/preprocess_nested_unet.py": ("in out in/ids.txt", "in/ids.txt in/a.png"),
     "UNetPlusPlus/train_demo.py": ("--dsb2018 in --output out/a.pth --seed 1", "in/images/a.png"),
+    "common/convert/cost.py": ("in/a.onnx --output out/a.json", "in/a.onnx"),
     "common/convert/seed.py": ("--model in --output out/a.pth --seed 1", "in/facts.json"),
     "common/convert/simplify.py": ("in/a.onnx in/a.onnx --output out/a.onnx", "in/a.onnx"),
     "common/convert/upstream.py": ("fetch --model in", "in/facts.json"),
@@ -85,7 +86,10 @@ PROGRAMS: Dict[str, Tuple[str, str]] = {
     "common/judge/compare.py": (f"--model {MODEL} --run in/a.json --output out/a.json", "in/a.json"),
     "common/judge/sweep.py": (f"in/a.json --model {MODEL} --output out/a.json", "in/a.json"),
     "common/judge/verdicts.py": (f"judge --accuracy in/a.json --pth in/a.pth --model {MODEL}", f"in/a.json {PTH}"),
+    "common/npu/aipp.py": (f"preprocess_nested_unet in/a.onnx in out --model {ROOT}/UNetPlusPlus", "in/a.onnx in/manifest.json"),
+    "common/npu/limits.py": ("in/a.onnx --output out/a.json", "in/a.onnx"),
     "common/npu/testcase.py": ("in", "in/testcase.json"),
+    "common/precision/int8.py": ("quantise in/a.onnx", "in/a.onnx"),
     "common/precision/layers.py": (f"--onnx in/a.onnx --prep in --model {MODEL} --output out/a.json", "in/a.onnx in/manifest.json"),
     "common/precision/rehearse.py": ("--output out/a.json", "edsr.onnx manifest.json facts.json"),
     "common/publish/page.py": ("in/a.json --output out/a.html", "in/a.json"),
@@ -104,7 +108,7 @@ ELSEWHERE = {
     "common/devices/__main__.py": "runs the command it is given: test_devices.py",
     "common/engines/sessions.py": "takes a name", "common/make/__main__.py": "test_make.py", "common/make/check.py": "test_make.py",
     "common/make/lock.py": "test_make.py", "common/make/stage.py": "runs the command it is given: test_make_house.py",
-    "common/npu/chip.py": "test_chip.py", "common/npu/doctor.py": "test_doctor.py: its findings are its output",
+    "common/npu/atc_flags.py": "takes words: test_pth2om.py", "common/npu/chip.py": "test_chip.py", "common/npu/doctor.py": "test_doctor.py: its findings are its output",
     "common/precision/keep.py": "runs the command it is given: test_precision_layers.py",
 }
 """Programs that read none of BAD, and why or where they are tried."""
