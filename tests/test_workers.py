@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,12 +161,13 @@ def children(parent: int = 0) -> list:
 
 @pytest.fixture
 def many(tmp_path):
-    """64 pictures to preprocess, each large enough to take a while."""
+    """64 pictures to preprocess, four different ones, each large enough to take a while."""
     generator = np.random.default_rng(0)
-    for number in range(64):
-        path = tmp_path / f"LR/{number:02d}.png"
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(generator.integers(0, 256, (300, 300, 3), np.uint8)).save(path)
+    (tmp_path / "LR").mkdir()
+    for number in range(4):
+        Image.fromarray(generator.integers(0, 256, (1000, 1000, 3), np.uint8)).save(tmp_path / f"LR/{number:02d}.png")
+    for number in range(4, 64):
+        shutil.copy(tmp_path / f"LR/{number % 4:02d}.png", tmp_path / f"LR/{number:02d}.png")
     return tmp_path
 
 
@@ -175,9 +177,10 @@ def start(folder, jobs):
                             stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heed_ctrl_c)
 
 
-def wait_for_some(folder):
+def wait_for_some(folder, process, jobs):
+    """Until samples are there and the processes that make them too: the first samples are made before any is started."""
     end = time.time() + 60
-    while len(list((folder / "out/bin").glob("[0-9]*.bin"))) < 12:  # more than three processes may have finished before the first is noted
+    while len(children(process.pid)) < jobs or len(list((folder / "out/bin").glob("[0-9]*.bin"))) < 12:  # more than three processes may have finished before the first is noted
         assert time.time() < end, "nothing was written"
         time.sleep(0.02)
 
@@ -201,7 +204,7 @@ def test_preprocess_writes_the_same_bytes_with_any_number_of_processes(many):
 
 def test_ctrl_c_ends_all_processes_at_once_and_the_next_run_goes_on(many):
     process = start(many, "3")
-    wait_for_some(many)
+    wait_for_some(many, process, 3)
     group = children(process.pid)
     assert len(group) == 3
     begin = time.time()
@@ -220,7 +223,7 @@ def test_ctrl_c_ends_all_processes_at_once_and_the_next_run_goes_on(many):
 
 def test_a_killed_run_leaves_no_process_behind_and_the_next_goes_on(many):
     process = start(many, "2")
-    wait_for_some(many)
+    wait_for_some(many, process, 2)
     group = children(process.pid)
     process.kill()
     process.wait(20)
