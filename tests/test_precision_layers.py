@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import onnx_models
+from common.base import files
 from common.base.errors import UserError
 from common.engines import half, keep_list, onnxruntime_session
 from common.precision import keep, layers, msprobe, pieces, tensors
@@ -226,9 +227,11 @@ def test_the_page_shows_the_layers_and_what_is_kept(tmp_path, run):
     from common.publish import page, precision
     overflowing(tmp_path / "m.onnx")
     prepared(tmp_path)
-    assert precision.section(tmp_path, page.table) == []
+    known = [files.sha256(tmp_path / "m.onnx")]
+    assert precision.sections(tmp_path, known, page.table) == []
     for module in ("layers", "keep"):
         assert told(run, tmp_path, module=module).returncode == 0
-    text = "".join(part.render() for part in precision.section(tmp_path, page.table))
+    text = "".join(part.render() for part in precision.sections(tmp_path, known, page.table))
     assert "none of it is an NPU figure" in text and "first operator that strays: raise (Mul)" in text
     assert "Kept in float32, so that half precision holds: raise, lower." in text
+    assert precision.sections(tmp_path, ["0" * 64], page.table) == []  # they are of another model

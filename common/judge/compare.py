@@ -31,8 +31,8 @@ def compare(model: facts.Facts, build: files.PathLike, run: str, engines: Sequen
 
     run: the record of the inference run, from there; each of the engines has left one of the same name in its folder.
     Gives `{"model", "metric", "unit", "samples", "seeded", "pytorch", "columns": [{"backend", "by", "accuracy",
-    "agreement", "samples_per_s"}], "missing": {engine: why}, "verdict"}`; `pytorch` and `accuracy` are None for a model
-    that has no metric, `samples_per_s` (device compute) for result folders that were given.
+    "agreement", "samples_per_s", "model_sha256"}], "missing": {engine: why}, "verdict"}`; `pytorch` and `accuracy` are
+    None for a model that has no metric, `samples_per_s` (device compute) and `model_sha256` for result folders that were given.
     """
     build = Path(build)
     columns: List[Dict[str, Any]] = []
@@ -44,17 +44,18 @@ def compare(model: facts.Facts, build: files.PathLike, run: str, engines: Sequen
             missing[name] = why
         if why or not (folder / "agreement.json").is_file():
             continue
-        heading, by, speed = name, f"result files in {(folder / 'results').resolve()}", None
+        heading, by, speed, checksum = name, f"result files in {(folder / 'results').resolve()}", None, None
         if name == "ONNX" or name in engines:
             record = records.read(folder / run)
             origin, speed = record["provenance"], record["samples_per_s"]
+            checksum = origin["model_sha256"]
             heading = "ONNX" if origin["provider"].startswith("CPUExecutionProvider") else f"ONNX, {origin['device']}"
             if origin["backend"] == "openvino" or engine.REHEARSED in origin["provider"]:
                 heading = engine.label(origin)
             by = engine.origin(origin)
         columns.append({"backend": heading, "by": by, "agreement": reports.agreement(folder / "agreement.json"),
                         "accuracy": _value(folder / "accuracy.json", model),
-                        "samples_per_s": speed})
+                        "samples_per_s": speed, "model_sha256": checksum})
     if not columns:
         raise UserError(f"{build / 'agreement.json'}: no such file, and no other backend's either; run make compare")
     verdicts = [column["agreement"]["verdict"] for column in columns]

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
-from common.base import errors, facts, files
+from common.base import errors, facts, files, model_file
 from common.base.errors import UserError
 from common.engines import half
 from common.judge import agreement, reports
@@ -250,17 +250,21 @@ def lines(where: str, found: Held, on: Optional[Chip], precision: str, measured:
     target = f"{on.name}, {on.product} ({on.page})" if on else "every product (SOC_VERSION= picks one)"
     text = [f"{where}: held against CANN's published limits for {target}, atc's precision {precision}", "found:"]
     for finding in found.findings:
-        limit = finding.limit
-        version = f"{limit['cann']} to {limit['until']}" if "until" in limit else limit["cann"]
-        there = f"; the file has {finding.found}" if finding.found else ""
-        text += [f"  {limit['operator']}, {_nodes(len(finding.nodes))} from {finding.nodes[0]} on: {limit['limit']}{there}",
-                 f"    CANN {version}: {limit['page']}"]
-        if "suspect" in limit:
-            text.append("    " + _cost(limit["suspect"], measured.get(finding.name())))
+        first, *rest = told(finding, measured.get(finding.name()))
+        text += [f"  {first}", *(f"    {line}" for line in rest)]
     text += [] if found.findings else ["  no limit of the table is broken"]
     text += ["within what a page says:", *_listed(found.held, found.counts)]
     text += ["not checked:", *_listed(found.unchecked, found.counts)]
     return [*text, "No figure here is of an NPU; a page may be wrong of another version than its own."]
+
+
+def told(finding: Finding, cost: Optional[Mapping[str, Any]]) -> List[str]:
+    """The limit, its page, and what it costs where it may change numbers."""
+    limit = finding.limit
+    version = f"{limit['cann']} to {limit['until']}" if "until" in limit else limit["cann"]
+    there = f"; the file has {finding.found}" if finding.found else ""
+    return [f"{limit['operator']}, {_nodes(len(finding.nodes))} from {finding.nodes[0]} on: {limit['limit']}{there}",
+            f"CANN {version}: {limit['page']}", *([_cost(limit["suspect"], cost)] if "suspect" in limit else [])]
 
 
 def _cost(change: Mapping[str, Any], cost: Optional[Mapping[str, Any]]) -> str:
@@ -282,11 +286,13 @@ def _listed(by: Mapping[str, Sequence[str]], counts: Mapping[str, int]) -> Itera
             yield f"  {kind}, {_nodes(counts[kind])}: {'; '.join(by[kind])}"
 
 
-def as_json(found: Held, on: Optional[Chip], precision: str, measured: Mapping[str, Any]) -> Dict[str, Any]:
-    """What `--output` writes."""
-    return {"chip": on and on._asdict(), "precision": precision, "operators": found.counts, "within": found.held,
-            "not_checked": found.unchecked,
-            "findings": [{**finding.limit, "nodes": finding.nodes, "found": finding.found, "cost": measured.get(finding.name())}
+def as_json(checksum: str, found: Held, on: Optional[Chip], precision: str,
+            measured: Mapping[str, Any]) -> Dict[str, Any]:
+    """What `--output` writes. checksum: the model's SHA-256."""
+    return {"model_sha256": checksum, "chip": on and on._asdict(), "precision": precision,
+            "operators": found.counts, "within": found.held, "not_checked": found.unchecked,
+            "findings": [{**finding.limit, "nodes": finding.nodes, "found": finding.found, "cost": measured.get(finding.name()),
+                          "told": told(finding, measured.get(finding.name()))}
                          for finding in found.findings]}
 
 
@@ -310,7 +316,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         return
     measured = costs(found, args.costs, facts.load(args.model)) if args.costs else {}
     if args.output:
-        files.write_json(args.output, as_json(found, on, precision, measured))
+        files.write_json(args.output, as_json(model_file.sha256(args.onnx), found, on, precision, measured))
     print("\n".join(lines(args.onnx, found, on, precision, measured)))
 
 

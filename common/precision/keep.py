@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence
 
-from common.base import errors, facts, files
+from common.base import errors, facts, files, model_file
 from common.base.errors import UserError
 from common.data import dataset
 from common.engines import half, keep_list, onnxruntime_session
@@ -191,8 +191,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     print(f"{model.title}: {half.mode()}, no NPU figure")
     found = search(trials)
     said = write(found, trials, Path("."))
-    files.write_json(args.output, {"model": model.title, "onnx": args.onnx, "by": str(half.mode()),
-                                   **found})
+    files.write_json(args.output, {"model": model.title, "onnx": args.onnx, "model_sha256": model_file.sha256(args.onnx),
+                                   "by": str(half.mode()), **found})
     print("\n".join(said))
     print(f"half precision rehearsed: {agreement.figures(found['half'])}")
     if found["keep"]:

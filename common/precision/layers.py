@@ -12,7 +12,7 @@ import math
 import os
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from common.base import errors, facts, files, settings
+from common.base import errors, facts, files, model_file, settings
 from common.base.errors import UserError
 from common.base.progress import progress
 from common.base.tables import aligned, short
@@ -142,7 +142,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     sentences = [sentence(first_jump(rows))]
     if chip:
         sentences.append(chip_sentence(with_chip(comparison, rows, chip)))
-    found = {"model": facts.load(args.model).title, "onnx": args.onnx, "own": own,
+    found = {"model": facts.load(args.model).title, "onnx": args.onnx, "model_sha256": model_file.sha256(args.onnx), "own": own,
              "other": f"{other} ({half.mode()})" if other.endswith("f16") else other, "samples": len(records),
              "unmatched": comparison.unmatched, "sentences": sentences, "rows": rows}
     files.write_json(args.output, found)

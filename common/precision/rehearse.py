@@ -22,7 +22,8 @@ NOT_MODELLED = (
 
 
 def rehearsal(build: files.PathLike) -> Dict[str, Any]:
-    """`{"model", "by", "agreement", "metric", "unit", "float32", "half", "samples": [{"sample", "float32", "half"}]}`.
+    """`{"model", "model_sha256", "by", "agreement", "metric", "unit", "float32", "half",
+    "samples": [{"sample", "float32", "half"}]}`.
 
     Metric figures are None and samples empty for a model without metric; samples come with the largest loss first.
     Raises `UserError` where no rehearsal has been run in `build`.
@@ -32,7 +33,8 @@ def rehearsal(build: files.PathLike) -> Dict[str, Any]:
     column = next((each for each in compared["columns"] if REHEARSED in each["by"]), None)
     if column is None:
         raise UserError(f"{build / 'compare.json'}: has no column of a rehearsal; run make compare ENGINES=cpu-f16")
-    found: Dict[str, Any] = {"model": compared["model"], "by": column["by"], "agreement": column["agreement"],
+    found: Dict[str, Any] = {"model": compared["model"], "model_sha256": column.get("model_sha256"),
+                             "by": column["by"], "agreement": column["agreement"],
                              "metric": compared["metric"], "unit": compared["unit"], "float32": None, "half": None,
                              "samples": []}
     plain, half = build / "accuracy.json", build / "compare/cpu-f16/accuracy.json"
