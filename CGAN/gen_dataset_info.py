@@ -16,7 +16,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--width", required=True, type=settings.positive, help="columns of the input: 72")
     parser.add_argument("--height", required=True, type=settings.positive, help="rows of the input: 100")
     args = parser.parse_args(argv)
-    count = dataset.write_info(args.dataset_bin, args.info_name, args.width, args.height)
+    count = dataset.write_info(args.dataset_bin, args.info_name, (args.width, args.height))
     print(f"gen_dataset_info.py: {count} file{'s' if count > 1 else ''} listed in {args.info_name}")
 
 

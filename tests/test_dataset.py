@@ -85,7 +85,7 @@ def test_case_10_names_results_of_a_picture_called_output_are_its_own(tmp_path, 
 def test_case_10_names_a_space_in_a_pictures_name_is_said_to_be_there(tmp_path):
     (tmp_path / "my photo.bin").write_bytes(b"")
     with pytest.raises(UserError, match="my photo.bin: .* rename its picture, or give STREAM=1"):
-        dataset.write_info(tmp_path, tmp_path / "x.info", 1, 1)
+        dataset.write_info(tmp_path, tmp_path / "x.info", (1, 1))
 
 
 @pytest.mark.parametrize("summary, names", [

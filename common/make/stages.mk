@@ -134,7 +134,8 @@ report_json_CMD  = $(PY) -m common.publish.report make --model .. --output repor
                    $(addprefix --sweep ,$(REPORTED)) $(foreach stage,$(STAGES),--stage $(stage)=$($(stage)_OUT))
 # what the model files take of a chip
 cost_OUT        := cost.json
-cost_CMD         = $(PY) -m common.convert.cost $(sort $(export_OUT) $(PERF_ONNX).onnx) --output cost.json
+# a model of free height and width has no cost of its own
+cost_CMD         = $(PY) -m common.convert.cost $(sort $(if $(filter exact,$(SHAPE)),,$(export_OUT)) $(PERF_ONNX).onnx) --output cost.json
 cost_NEED        = $(export_OUT) $(if $(filter simplify,$(STAGES)),simplify.json,$(PERF_ONNX).onnx)
 gallery_OUT     := gallery.json
 gallery_CMD     ?= $(if $(GALLERY),$(PY) ../$(GALLERY))
