@@ -321,6 +321,22 @@ def test_what_a_tool_has_started_ends_too(number, place):
     Running.wait(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in started))
 
 
+def test_a_signal_amid_the_start_of_a_process_waits_until_it_is_known():
+    known = []
+    with pytest.raises(KeyboardInterrupt):
+        with processes._held():
+            os.kill(os.getpid(), signal.SIGINT)
+            known.append("started")
+        time.sleep(1)
+    assert known == ["started"]
+    kept = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with processes._held():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, kept)
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system gives a process no cores of its own")
 def test_where_there_are_fewer_cores_than_devices_it_is_said_and_each_has_one_thread(place):
     core = min(os.sched_getaffinity(0))

@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
-from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
+from contextlib import contextmanager, suppress
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from common.base import settings
 from common.base.errors import UserError
@@ -64,6 +64,23 @@ class Process:
             os.killpg(self.popen.pid, number)  # a tool may be a script that has started another
 
 
+@contextmanager
+def _held() -> Iterator[None]:
+    """A signal that would end this process comes when the block has ended, so that what was just started is known."""
+    came: List[int] = []
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    caught = [number for number, handler in kept.items() if handler is not signal.SIG_IGN]  # what is ignored stays so
+    for number in caught:
+        signal.signal(number, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        for number in caught:
+            signal.signal(number, kept[number])
+        if came:
+            os.kill(os.getpid(), came[0])
+
+
 def _starter(parent: int, cores: Optional[Set[int]]) -> Callable[[], None]:
     """What a new process does before it becomes the tool: takes its cores, and dies when `parent` does."""
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -111,7 +128,8 @@ def run(tool: Tool, devices: Sequence[Device]) -> None:
                 continue
             if not (tool.standin and offline.resuming()):
                 tool.clear(device)
-            running.append(Process(tool, device, own, threads))
+            with _held():
+                running.append(Process(tool, device, own, threads))
         waiting = list(running)
         while waiting:
             time.sleep(0.02)
