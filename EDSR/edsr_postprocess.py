@@ -69,15 +69,20 @@ def main_output(outputs: Mapping[int, Path]) -> Path:
 
 
 def pair(stems: Sequence[str], truths: Dict[str, Path], scale: int, folder: str) -> Dict[str, Path]:
-    """The high-resolution picture of each result: same stem, or DIV2K's (0801x2 and 0801). None may be left over."""
-    pairs = {stem: truths.get(stem) or truths.get(re.sub(rf"x{scale}$", "", stem)) for stem in stems}
+    """The high-resolution picture of each result: same stem, or DIV2K's (0801x2 and 0801). None may be left over.
+
+    Where all may be DIV2K's they are: beside img.png, imgx2 is not the result of an imgx2.png.
+    """
+    bases = {stem: re.sub(rf"x{scale}$", "", stem) for stem in stems}
+    suffixed = all(base != stem and base in truths for stem, base in bases.items())
+    pairs = {stem: (None if suffixed else truths.get(stem)) or truths.get(base) for stem, base in bases.items()}
     for stem, path in pairs.items():
         if path is None:
             other = re.fullmatch(r"(.+)x([234])", stem)
             if other and other.group(1) in truths:
                 raise UserError(f"{stem}: is of scale {other.group(2)} by its name, the model's scale is {scale}; "
                                 f"make_lr.py --scale {scale} makes low-resolution pictures of {folder}")
-            names = dict.fromkeys(f"{name}.png" for name in (stem, re.sub(rf"x{scale}$", "", stem)))
+            names = dict.fromkeys(f"{name}.png" for name in (stem, bases[stem]))
             raise UserError(f"{folder}: no high-resolution picture for {stem}, expected {' or '.join(names)} "
                             f"(scale {scale})")
     left = sorted(set(truths.values()) - set(pairs.values()))
