@@ -410,7 +410,7 @@ def section(one: Mapping[str, Any], folder: Path, side: int) -> Any:
             *[f"{key}: {text}. " for key in ("compute_ms", "samples_per_s", "end_to_end_samples_per_s",
                                              "peak_memory_bytes")
               for text in definitions(one["performance"], key)], cls="small dim"))
-    made.add(*precision.section(folder, table))
+    made.add(*precision.section(folder, one["agreement"], table))
     for part in (cost_part(one), int8_part(one)):
         if part:
             made.add(*part)
