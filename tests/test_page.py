@@ -239,6 +239,18 @@ def test_every_sample_class_and_raw_figure_is_on_the_page(tmp_path):
     assert "All 40" not in page.build([(full(accuracy=None, pytorch=None), tmp_path)], 200)
 
 
+def test_a_sample_in_the_table_leads_to_its_pictures(tmp_path):
+    make_gallery(tmp_path, height=30, width=40)  # sample 0 of 20, sample 1 of 21
+    rows = [{"sample": name, "value": value} for name, value in (("sample 0_1.bin", 20.0), ("sample 0", 20.5), ("sample 1", 21.0))]
+    files.write_json(tmp_path / "accuracy.json", {
+        "metric": "PSNR", "unit": "dB", "definition": "x", "value": 20.5, "samples": 3, "baseline": None, "rows": rows})
+    text = page.build([(full(), tmp_path)], 200)
+    links = dict(re.findall(r'<a href="#(EDSR-[0-9]+)">([^<]*)</a>', text))
+    assert links == {"EDSR-0": "sample 0_1.bin", "EDSR-1": "sample 1"}
+    captions = {attributes["id"] for _, attributes in Checked(text).tags if attributes.get("class") == "sample"}
+    assert captions == set(links) and "leads to the sample's pictures" in Checked(text).text
+
+
 def rehearsal(folder, expected):
     """rehearse.json and layers.json as `make rehearse` and `make layers` leave them."""
     files.write_json(folder / "rehearse.json", {
