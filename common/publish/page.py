@@ -175,8 +175,9 @@ def pictures(shown: Mapping[str, Any], model: str, folder: Path, metric: Optiona
         return label if value is None or not metric else f"{label}, {with_unit(value, metric['unit'])}"
 
     for place, row in enumerate(shown["rows"]):
-        made.add(tags.p(valued(row["sample"], None), *([tags.span(f"  {metric['metric']} "), tags.strong(
-            with_unit(row["value"], metric["unit"]))] if metric and row["value"] is not None else []), cls="sample", id=f"{model}-{place}"))
+        value = [tags.span(f"  {metric['metric']} "), tags.strong(with_unit(row["value"], metric["unit"]))] if (
+            metric and row["value"] is not None) else []
+        made.add(tags.p(row["sample"], *value, cls="sample", id=f"{model}-{place}"))
         panels = tags.div(cls="panels")
         for panel in row["panels"]:
             ratio = panel["width"] / panel["height"]
