@@ -46,7 +46,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     flat = found.reshape(-1, *found.shape[2:])
     read = read_digits(flat, digit_classifier.load().weights).reshape(found.shape[:2])
     right = int((read == [int(digit) for digit in args.digits]).sum())
-    grid = util.grid(util.to_bytes(flat), len(args.digits))
+    grid = util.grid(util.to_bytes(flat), len(args.digits) if len(args.digits) > 1 else len(found))  # hands in a row
     made.add(Path(f"{args.digits}_seed_{args.seed}"),
              {"digits": gallery.magnify(grid, (0, 0, grid.shape[1], grid.shape[0]), TIMES)},
              f"{args.digits} in {len(found)} hands (seed {args.seed}); a classifier reads {right} of {read.size} digits "

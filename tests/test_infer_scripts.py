@@ -121,6 +121,11 @@ def test_cgan_writes_the_digits_of_the_file_way(run, tmp_path):
     (raw,) = by_tool(run, tmp_path, tmp_path / "c.onnx", tmp_path / "prep/input.bin").values()
     found = script("CGAN")["infer"](interface.load(0, tmp_path / "c.onnx"), 7, facts.load(ROOT / "CGAN"))
     assert found.shape[:2] == (10, 10) and found.tobytes() == raw
+    for digits, (height, width) in (("7", (1, 10)), ("26", (10, 2))):  # one digit's hands are a row
+        result = run(ROOT / "CGAN/infer.py", digits, "--model", tmp_path / "c.onnx", "--output", tmp_path / "try", "--seed", 7)
+        assert result.returncode == 0, result.stderr
+        tall, wide = pictures.read_rgb(tmp_path / f"try/{digits}_seed_7_digits.png").shape[:2]
+        assert abs(tall / wide - height / width) < 0.15 * height / width
 
 
 def test_intrada_gives_the_classes_of_the_file_way(run, tmp_path):

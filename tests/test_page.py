@@ -14,9 +14,9 @@ from PIL import Image
 
 from common.base import files
 from common.base.errors import UserError
-from common.publish import explore, gallery, page
-from conftest import one_line_error
-from test_report import MODELS, full, run_record
+from common.publish import explore, gallery, page, precision
+from conftest import ROOT, one_line_error
+from test_report import MODELS, agreement, full, run_record
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -237,6 +237,68 @@ def test_every_sample_class_and_raw_figure_is_on_the_page(tmp_path):
     assert found["EDSR.csv"].splitlines()[:2] == ["sample,value", '"s""0",20.0']
     assert json.loads(found["EDSR.json"])["rows"] == rows
     assert "All 40" not in page.build([(full(accuracy=None, pytorch=None), tmp_path)], 200)
+
+
+def test_a_sample_in_the_table_leads_to_its_pictures(tmp_path):
+    make_gallery(tmp_path, height=30, width=40)  # sample 0 of 20, sample 1 of 21
+    rows = [{"sample": name, "value": value} for name, value in (("sample 0_1.bin", 20.0), ("sample 0", 20.5), ("sample 1", 21.0))]
+    files.write_json(tmp_path / "accuracy.json", {
+        "metric": "PSNR", "unit": "dB", "definition": "x", "value": 20.5, "samples": 3, "baseline": None, "rows": rows})
+    text = page.build([(full(), tmp_path)], 200)
+    links = dict(re.findall(r'<a href="#(EDSR-[0-9]+)">([^<]*)</a>', text))
+    assert links == {"EDSR-0": "sample 0_1.bin", "EDSR-1": "sample 1"}
+    captions = {attributes["id"] for _, attributes in Checked(text).tags if attributes.get("class") == "sample"}
+    assert captions == set(links) and "leads to the sample's pictures" in Checked(text).text
+
+
+def rehearsal(folder, checksum):
+    """rehearse.json and layers.json as `make rehearse` and `make layers` leave them."""
+    files.write_json(folder / "rehearse.json", {
+        "model": "EDSR", "model_sha256": checksum, "by": "ONNX Runtime 1, half precision rehearsed", "agreement": agreement(),
+        "metric": "PSNR", "unit": "dB", "float32": 34.0, "half": 33.75,
+        "samples": [{"sample": "baby", "float32": 35.0, "half": 34.5}, {"sample": "bird", "float32": 33.0, "half": 33.0}]})
+    step = {"tensor": "t", "operator": "conv1", "kinds": "Conv", "largest": 3.25, "lost_percent": 0.5, "overflowed_percent": 0.0,
+            "relative": 1e-3, "largest_difference": 0.1, "growth": 2.0}
+    files.write_json(folder / "layers.json", {
+        "model": "EDSR", "onnx": "edsr.onnx", "model_sha256": checksum, "own": "cpu", "other": "cpu-f16", "samples": 2, "unmatched": 0, "sentences": ["all is well"],
+        "rows": [step, {**step, "operator": "conv1.weight", "kinds": "weight", "growth": None}]})
+
+
+def test_layers_and_rehearsal_are_on_the_page_where_they_are_of_this_run(tmp_path):
+    rehearsal(tmp_path, "a" * 64)
+    parts = precision.sections(tmp_path, {"a" * 64}, page.table)
+    text = Checked("".join(part.render() for part in parts)).text
+    assert "Half precision, rehearsed pass" in text and "all 34.0000 33.7500 -0.2500" in text
+    assert "baby 35.0000 34.5000 -0.5000 bird" in text and "no figure of speed follows" in text
+    assert "All is well. All 2 tensors, in the network's order" in text and text.count("conv1 Conv 3.25") == 2
+    assert text.count("conv1.weight weight 3.25 0.5 1.00e-03 - ") == 1  # in the whole table alone
+    assert precision.sections(tmp_path, {"b" * 64}, page.table) == []  # of another model
+
+
+def themes():
+    """The colours of page.css by name: light, dark, print."""
+    text = (ROOT / "common/publish/page.css").read_text(encoding="utf-8")
+    blocks = re.findall(r":root \{(.*?)\}", text, re.DOTALL)
+    assert len(blocks) == 3
+    return [dict(re.findall(r"--([a-z]+): (#[0-9a-f]{3,6});", block)) for block in blocks]
+
+
+def luminance(colour):
+    """WCAG 2.1's relative luminance of #rgb or #rrggbb."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    parts = np.array([int(digits[at:at + 2], 16) for at in (0, 2, 4)]) / 255
+    return float(np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize("theme", range(3), ids=("light", "dark", "print"))
+def test_every_ink_on_every_ground_has_the_contrast_of_wcag_aa(theme):
+    colours = themes()[theme]
+    assert set(colours) == {"ground", "card", "ink", "dim", "line", "here", "other", "pass", "fail", "none"}
+    assert round(luminance("#fff"), 6) == 1 and luminance("#000000") == 0
+    for ground in ("ground", "card"):
+        for ink in ("ink", "dim", "here", "other", "pass", "fail", "none"):
+            low, high = sorted((luminance(colours[ink]), luminance(colours[ground])))
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, ground)
 
 
 def test_bins_hold_every_value_once_and_the_largest_in_the_last():

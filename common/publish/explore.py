@@ -69,19 +69,21 @@ def histogram(metric: Mapping[str, Any], values: Sequence[float], number: Any) -
             f"{metric['metric']} of {len(values)} samples; the tallest bar is {most}."))
 
 
-def samples(metric: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], number: Any) -> Any:
-    """Every sample with its value, worst first, as a table that is unfolded."""
+def samples(metric: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], shown: Mapping[str, str], number: Any) -> Any:
+    """Every sample with its value, worst first, as a table that is unfolded. shown: where a sample's pictures are, `#id`."""
     from dominate import tags
     head = f"{metric['metric']}{', ' if metric['unit'] else ''}{metric['unit']}"
     body = tags.tbody()
     for row in rows:
         cell = tags.td(number(row["value"]), cls="number")
         cell["data-value"] = repr(row["value"])
-        body.add(tags.tr(tags.td(row["sample"]), cell))
+        name = row["sample"]
+        body.add(tags.tr(tags.td(tags.a(name, href=shown[name]) if name in shown else name), cell))
     scroll = tags.div(tags.table(tags.thead(tags.tr(tags.th("sample"), tags.th(head, cls="number"))), body, cls="samples"),
                       cls="scroll", tabindex="0", role="region")
     scroll["aria-label"] = "all samples"
-    return tags.details(tags.summary(f"All {len(rows)} samples, worst first"), scroll)
+    return tags.details(tags.summary(f"All {len(rows)} samples, worst first"), scroll, *(
+        [tags.p("A name that is a link leads to the sample's pictures.", cls="small dim")] if shown else []))
 
 
 def classes(entries: Sequence[Mapping[str, Any]], number: Any) -> Any:

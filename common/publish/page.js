@@ -67,7 +67,7 @@
     const holder = make("figure", {class: "compare"}, stack, slider,
                         make("figcaption", {}, `${names[0]} | ${names[1]}`));
     holder.style.maxWidth = `${Math.max(under.width, under.naturalWidth, 288)}px`;
-    panels.before(make("details", {}, make("summary", {}, `Compare ${names[0]} and ${names[1]} by a slider`), holder));
+    panels.before(make("details", {class: "slide"}, make("summary", {}, `Compare ${names[0]} and ${names[1]} by a slider`), holder));
   }
 
   // sort: the heads of a table of samples become buttons

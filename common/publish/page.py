@@ -160,8 +160,11 @@ def thumbnail(path: Path, side: int) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def pictures(shown: Mapping[str, Any], folder: Path, metric: Optional[Mapping[str, Any]], side: int) -> Any:
-    """The gallery: a row per sample, its panels side by side. metric: the report's accuracy, None to show no values."""
+def pictures(shown: Mapping[str, Any], model: str, folder: Path, metric: Optional[Mapping[str, Any]], side: int) -> Any:
+    """The gallery: a row per sample, `#<model>-<row>`, its panels side by side.
+
+    metric: the report's accuracy, None to show no values.
+    """
     from dominate import tags
     made = tags.div(tags.h3("Pictures, worst first" if metric else "Pictures"), tags.p(shown["note"], cls="small dim"))
     if shown["legend"]:
@@ -171,9 +174,10 @@ def pictures(shown: Mapping[str, Any], folder: Path, metric: Optional[Mapping[st
     def valued(label: str, value: Optional[float]) -> str:
         return label if value is None or not metric else f"{label}, {with_unit(value, metric['unit'])}"
 
-    for row in shown["rows"]:
-        made.add(tags.p(valued(row["sample"], None), *([tags.span(f"  {metric['metric']} "), tags.strong(
-            with_unit(row["value"], metric["unit"]))] if metric and row["value"] is not None else []), cls="sample"))
+    for place, row in enumerate(shown["rows"]):
+        value = [tags.span(f"  {metric['metric']} "), tags.strong(with_unit(row["value"], metric["unit"]))] if (
+            metric and row["value"] is not None) else []
+        made.add(tags.p(row["sample"], *value, cls="sample", id=f"{model}-{place}"))
         panels = tags.div(cls="panels")
         for panel in row["panels"]:
             ratio = panel["width"] / panel["height"]
@@ -370,6 +374,18 @@ def behind(one: Mapping[str, Any]) -> Any:
     return tags.details(tags.summary("Where these figures come from: commands, checksums, versions"), made)
 
 
+def places(model: str, folder: Path, rows: Sequence[Mapping[str, Any]]) -> Dict[str, str]:
+    """Where on the page a sample's pictures are, `#id` by the sample's name in accuracy.json.
+
+    The gallery's name of a sample may be the shorter one (`0801x2` of `0801x2_1.bin`), so the value has to be the same too.
+    """
+    if not (folder / "gallery.json").is_file():
+        return {}
+    return {row["sample"]: f"#{model}-{place}"
+            for place, drawn in enumerate(files.read_json(folder / "gallery.json", "gallery")["rows"]) for row in rows
+            if row["value"] == drawn["value"] and row["sample"].startswith(drawn["sample"])}
+
+
 def spread(one: Mapping[str, Any], folder: Path) -> List[Any]:
     """Every sample's figure and every class's, from the accuracy.json beside the report."""
     from dominate import tags
@@ -377,7 +393,7 @@ def spread(one: Mapping[str, Any], folder: Path) -> List[Any]:
         return []
     found = files.read_json(folder / "accuracy.json", "accuracy")
     made = [tags.h3("Every sample"), explore.histogram(one["accuracy"], [row["value"] for row in found["rows"]], number),
-            explore.samples(one["accuracy"], found["rows"], number)]
+            explore.samples(one["accuracy"], found["rows"], places(one["model"], folder, found["rows"]), number)]
     if found.get("classes"):
         made += [tags.h3("Every class"), explore.classes(found["classes"], number)]
     return [*made, explore.downloads(one["model"], one, found["rows"])]
@@ -398,7 +414,7 @@ def section(one: Mapping[str, Any], folder: Path, side: int) -> Any:
             tags.strong(text) if "beyond" in text.split(":")[0] and ":" in text else text) for text in rest]))
     listed = folder / "gallery.json"
     if listed.is_file():
-        made.add(pictures(files.read_json(listed, "gallery"), folder, one["accuracy"], side))
+        made.add(pictures(files.read_json(listed, "gallery"), one["model"], folder, one["accuracy"], side))
     made.add(*spread(one, folder))
     rows = bars(one)
     if rows:

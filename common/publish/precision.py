@@ -1,6 +1,6 @@
-"""The page's sections on what an NPU will make of the network: half precision rehearsed, its layers, CANN's limits.
+"""The page's sections on what an NPU will make of the network: its layers, half precision rehearsed, CANN's limits.
 
-They are from the files beside a report that `make rehearse`, `layers`, `keep` and `cann` left, where those are of its model.
+They are from the files beside a report that `make layers`, `keep`, `rehearse` and `cann` left, where those are of its model.
 """
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, Callable, Collection, List, Mapping, Sequence, Tuple
 
 from common.base import files
-from common.judge import agreement
+from common.judge.agreement import WORST, figures
+from common.precision.rehearse import NOT_MODELLED
 
 ROWS = 6
 HEAD = ("operator", "kind", "largest magnitude", "lost to 0, %", "relative error", "times its inputs'")
+NUMBERS = (2, 3, 4, 5)
 Table = Callable[[Sequence[str], Sequence[Sequence[str]], Sequence[int]], Any]
 
 
@@ -20,39 +22,46 @@ def figure(value: Any, form: str) -> str:
     return "not finite" if value is None else format(value, form)
 
 
+def row(step: Mapping[str, Any]) -> Tuple[str, ...]:
+    return (step["operator"], step["kinds"].replace("+", " + "), f"{step['largest']:.4g}", f"{step['lost_percent']:.3g}",
+            figure(step["relative"], ".2e"), "-" if step["kinds"] == "weight" else figure(step["growth"], ".1f"))
+
+
 def rows(found: Mapping[str, Any]) -> List[Tuple[str, ...]]:
     """The operators whose error grows most, in the network's order."""
-    steps = [row for row in found["rows"] if row["kinds"] != "weight"]
-    most = sorted(steps, key=lambda row: -math.inf if row["growth"] is None else -row["growth"])[:ROWS]
-    return [(row["operator"], row["kinds"].replace("+", " + "), f"{row['largest']:.4g}", f"{row['lost_percent']:.3g}",
-             figure(row["relative"], ".2e"), figure(row["growth"], ".1f")) for row in steps if row in most]
+    steps = [step for step in found["rows"] if step["kinds"] != "weight"]
+    most = sorted(steps, key=lambda step: -math.inf if step["growth"] is None else -step["growth"])[:ROWS]
+    return [row(step) for step in steps if step in most]
 
 
-def rehearsed(found: Mapping[str, Any], table: Table) -> List[Any]:
-    from dominate import tags
-    unit = found["unit"] and f" {found['unit']}"
-    made = [tags.h3("Half precision rehearsed"), tags.p(f"{found['by']}. Outputs against PyTorch's: "
-                                                        f"{agreement.figures(found['agreement'])}.", cls="small dim")]
-    if found["half"] is not None:
-        made.append(tags.p(f"{found['metric']}: float32 {found['float32']:.4f}{unit}, half precision {found['half']:.4f}{unit}, "
-                           f"difference {found['half'] - found['float32']:+.4f}{unit}."))
-        made.append(table(("samples that lose most", "float32", "half precision", "difference"), [
-            (each["sample"], f"{each['float32']:.4f}", f"{each['half']:.4f}", f"{each['half'] - each['float32']:+.4f}")
-            for each in found["samples"][:agreement.WORST]], (1, 2, 3)))
-    return made
-
-
-def layered(found: Mapping[str, Any], table: Table) -> List[Any]:
+def layers(found: Mapping[str, Any], table: Table) -> List[Any]:
     from dominate import tags
     return [tags.h3("Layer by layer"), tags.p(f"{found['own']} against {found['other']}, {len(found['rows'])} tensors on "
                                               f"{found['samples']} samples; none of it is an NPU figure.", cls="small dim"),
-            table(HEAD, rows(found), (2, 3, 4, 5)), *[tags.p(f"{text[0].upper()}{text[1:]}.") for text in found["sentences"]]]
+            table(HEAD, rows(found), NUMBERS), *[tags.p(f"{text[0].upper()}{text[1:]}.") for text in found["sentences"]],
+            tags.details(tags.summary(f"All {len(found['rows'])} tensors, in the network's order"),
+                         table(HEAD, [row(step) for step in found["rows"]], NUMBERS))]
 
 
 def kept(found: Mapping[str, Any], _: Table) -> List[Any]:
     from dominate import tags
     return [tags.p(f"Kept in float32, so that half precision holds: {', '.join(found['keep'])}." if found["keep"]
                    else "No operator has to stay in float32.")]
+
+
+def rehearsed(found: Mapping[str, Any], table: Table) -> List[Any]:
+    from dominate import tags
+    verdict = found["agreement"]["verdict"]
+    made = [tags.h3("Half precision, rehearsed ", tags.span(verdict, cls=f"badge {verdict}")),
+            tags.p(f"{found['by']}. Outputs against PyTorch's: {figures(found['agreement'])}.")]
+    if found["half"] is not None:
+        unit = f", {found['unit']}" if found["unit"] else ""
+        named = [("all", found), *((each["sample"], each) for each in found["samples"][:WORST])]
+        made.append(table((f"{found['metric']}{unit}", "float32", "half precision", "difference"), [
+            (name, f"{each['float32']:.4f}", f"{each['half']:.4f}", f"{each['half'] - each['float32']:+.4f}")
+            for name, each in named], (1, 2, 3)))
+    first = "The samples that lose most come first. " if found["samples"] else ""
+    return [*made, tags.p(f"{first}Not modelled: {'; '.join(NOT_MODELLED)}.", cls="small dim")]
 
 
 def limits(found: Mapping[str, Any], _: Table) -> List[Any]:
@@ -65,7 +74,7 @@ def limits(found: Mapping[str, Any], _: Table) -> List[Any]:
             tags.p("No limit of the table is broken.")]
 
 
-SECTIONS = (("rehearse", rehearsed), ("layers", layered), ("keep", kept), ("cann", limits))
+SECTIONS = (("layers", layers), ("keep", kept), ("rehearse", rehearsed), ("cann", limits))
 
 
 def sections(folder: Path, known: Collection[str], table: Table) -> List[Any]:
