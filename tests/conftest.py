@@ -59,6 +59,11 @@ def one_line_error(result: subprocess.CompletedProcess, *parts: str, status: int
         assert part in lines[0], (part, lines[0])
 
 
+def own_lines(stderr: str) -> list:
+    """The lines on stderr that are not make's own, which say where it ended."""
+    return [line for line in stderr.splitlines() if not line.startswith("make") and not line.endswith("  Stop.")]
+
+
 def shared(*parts: str) -> Path:
     """A path below the shared folder; the test is skipped by name where it is absent."""
     path = SHARED.joinpath(*parts)

@@ -13,7 +13,7 @@ from common.base import facts
 from common.base.errors import UserError
 from common.engines import half, sessions
 from common.npu import aipp
-from conftest import ROOT, environment, one_line_error, shared
+from conftest import ROOT, environment, one_line_error, own_lines, shared
 
 MODULES = {"UNetPlusPlus": "preprocess_nested_unet", "IntraDA": "intrada_preprocess"}
 SCALE = aipp.Scaling([104.25, 0.5, 10.0], [1.0, 0.5, 2.0])
@@ -125,7 +125,7 @@ def test_make_aipp_runs_the_pixels_in_place_of_preprocessings_files(model, seede
 
 def test_make_aipp_of_a_model_without_pixels_is_one_line():
     result = make("CGAN")
-    said = [line for line in result.stderr.splitlines() if not line.startswith("make")]
+    said = own_lines(result.stderr)
     assert result.returncode == 2 and len(said) == 1 and said[0].startswith("error: make aipp: the inputs of CGAN")
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from common.base import facts, metrics
 from common.judge import agreement, compare
-from conftest import ROOT, environment
+from conftest import ROOT, environment, own_lines
 from test_report import accuracy, run_record
 
 RUN = run_record(mean=250.0)
@@ -231,5 +231,5 @@ def test_a_result_folder_that_does_not_fit_is_one_line(edsr, tmp_path, break_it,
     shutil.copytree(edsr / "build/pytorch/result", tmp_path / "r")
     break_it(tmp_path / "r")
     result = make(edsr, f"OM_RESULT={tmp_path / 'r'}")
-    errors = [line for line in result.stderr.splitlines() if not line.startswith("make")]
+    errors = own_lines(result.stderr)
     assert result.returncode and len(errors) == 1 and part in errors[0], result.stderr

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import ROOT, environment
+from conftest import ROOT, environment, own_lines
 
 QUICK = ("ROUND=1", "LIMIT=2")
 NOT_COUNTED = ("common.convert.cost", "common.publish.report", "common.publish.page")
@@ -188,7 +188,7 @@ def test_going_from_one_dataset_to_another_leaves_no_old_result(project, dataset
 def test_a_wrong_path_is_one_line_and_a_failed_make(project, arguments, part):
     result = make(project, "-C", "EDSR", "all", *arguments)
     assert result.returncode == 2
-    errors = [line for line in result.stderr.splitlines() if not line.startswith("make")]
+    errors = own_lines(result.stderr)
     assert len(errors) == 1 and part in errors[0] and errors[0].startswith("error: ")
 
 

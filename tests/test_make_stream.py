@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.judge import reports
-from conftest import ROOT
+from conftest import ROOT, own_lines
 from test_make import copy_project, make, ran
 from test_stream import draw_edsr, draw_nuclei, nested_unet
 
@@ -104,7 +104,7 @@ def test_pictures_of_an_earlier_run_that_a_stream_cannot_draw_leave_the_page(eds
 
 def test_what_a_stream_cannot_be_asked_for_is_one_line(edsr):
     compare = edsr("compare", "STREAM=1")
-    lines = [line for line in compare.stderr.splitlines() if not line.startswith("make")]
+    lines = own_lines(compare.stderr)
     assert compare.returncode == 2 and lines == [
         "error: make compare needs the result files that STREAM=1 does not leave; run it without"]
     wrong = edsr("all", "STREAM=yes")

@@ -18,7 +18,7 @@ from onnx import TensorProto
 
 import onnx_models
 from common.base import facts
-from conftest import ROOT, environment
+from conftest import ROOT, environment, own_lines
 
 ASCEND = ROOT / "tests/ascend"
 BATCHES = (1, 4, 8, 16, 32)
@@ -377,7 +377,7 @@ def test_flags_that_atc_does_not_take_are_one_line_before_atc_runs(machine, vari
     failed(machine.pth2om("--size=256", STANDIN_CHIP="310", **variables), part)
     assert machine.calls("atc") == [] and machine.om() == []
     result = machine.make("-n", "om", "SOC_VERSION=Ascend310", *(f"{name}={value}" for name, value in variables.items()))
-    said = [line for line in result.stderr.splitlines() if not line.startswith("make")]
+    said = own_lines(result.stderr)
     assert result.returncode == 2 and len(said) == 1 and said[0].startswith("error: ") and part in said[0]
 
 
@@ -524,7 +524,7 @@ def test_make_om_takes_the_size_from_the_data_and_finds_the_switch_file(machine,
 def test_make_om_without_atc_or_chip_is_one_error_before_any_work(machine):
     for variables, part in (({"atc": False}, "no atc on PATH"), ({}, "npu-smi names no chip")):
         result = machine.make("om", **variables)
-        errors = [text for text in result.stderr.splitlines() if not text.startswith("make")]
+        errors = own_lines(result.stderr)
         assert result.returncode == 2 and len(errors) == 1 and errors[0].startswith("error: ") and part in errors[0]
         assert not (machine.folder / "build/inputs.json").exists()
 

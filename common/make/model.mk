@@ -109,11 +109,7 @@ CHECKED := $(shell PYTHONPATH=$(call q,$(PYTHONPATH)) $(call q,$(NOW)) -m common
     --data $(call q,$(DATASETS_PATH)) --pth $(call q,$(CHECKPOINT)) $(LINKS) $(foreach stage,$(MADE_FIRST) $(STAGES) $(SHOWN) \
     $(ASKED),--stage $(stage) $(call q,$(strip $($(stage)_CMD)$(call settings,$(stage))))) || echo failed)
 endif
-ifneq ($(NO_OM)$(LOCKED)$(CHECKED),)
-# it has said why; a makefile that cannot be made ends make
-Makefile: FORCE
-	@exit 1
-else
+$(if $(NO_OM)$(LOCKED)$(CHECKED),$(error it ends here, for the reason above))
 $(B)/.args/%: ;
 $(B)/inputs.json $(B)/checkpoint.list $(if $(filter demo,$(MADE_FIRST)),,$(LISTS)): ;
 
@@ -174,4 +170,3 @@ help: ## this list
 
 .DEFAULT:
 	@echo $(call q,error: $(NAME) has no target $@$(call nearest,$@,$(STAGES),$(DOCUMENTED)); make lists them) >&2; exit 2
-endif
