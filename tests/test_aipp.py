@@ -1,4 +1,5 @@
 """common/npu/aipp.py: aipp.cfg from preprocessing's scaling, its emulation, and the pixels in place of preprocessing's files."""
+import html
 import json
 import re
 import subprocess
@@ -9,10 +10,11 @@ import pytest
 from onnx import TensorProto, helper
 
 import onnx_models
-from common.base import facts
+from common.base import facts, files
 from common.base.errors import UserError
 from common.engines import half, sessions
 from common.npu import aipp
+from common.publish import page, precision
 from conftest import ROOT, environment, one_line_error, own_lines, shared
 
 MODULES = {"UNetPlusPlus": "preprocess_nested_unet", "IntraDA": "intrada_preprocess"}
@@ -119,6 +121,9 @@ def test_make_aipp_runs_the_pixels_in_place_of_preprocessings_files(model, seede
         sizes = [[path.stat().st_size for path in sorted(folder.glob("*.bin"))] for folder in (build / "prep", build / "aipp/run/prep")]
         assert [4 * size for size in sizes[1]] == sizes[0] and len(sizes[0]) == 2
         assert json.loads((build / "aipp/run/agreement.json").read_text())["samples"] == 2
+        written = files.read_json(build / "aipp.json", "aipp")
+        shown = "".join(part.render() for part in precision.sections(build, {written["model_sha256"]}, page.table))
+        assert "AIPP" in shown and all(line[1:] in html.unescape(shown) for line in written["told"])
     finally:
         clean(model)
 

@@ -142,7 +142,7 @@ gallery_CMD     ?= $(if $(GALLERY),$(PY) ../$(GALLERY))
 gallery_NEED    ?= $(postprocess_OUT)
 page_OUT        := report.html
 page_NEED        = report.json $(if $(gallery_CMD),gallery.json) $(notdir $(wildcard $(addprefix $(B)/,rehearse.json layers.json \
-                   keep.json cann.json)))
+                   keep.json cann.json aipp.json)))
 page_CMD         = $(PY) -m common.publish.page report.json --output report.html
 
 TRAIN_CMD ?= $(PY) ../../$(TRAIN)

@@ -18,7 +18,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, List, NamedTuple, Optional, Sequence
 
-from common.base import errors, facts, files
+from common.base import errors, facts, files, model_file
 from common.base.errors import UserError
 from common.data import dataset
 from common.engines import half
@@ -158,11 +158,17 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("prep", metavar="PREP", help="folder that preprocessing wrote")
     parser.add_argument("out", metavar="OUT", help="folder to write to")
     parser.add_argument("--model", default="..", help="the model's folder (default: %(default)s)")
-    parser.add_argument("--show", action="store_true", help="write nothing; tell what the run in OUT gave")
+    parser.add_argument("--show", action="store_true", help="tell what the run in OUT gave, and write it to --output")
+    parser.add_argument("--output", default="aipp.json", help="with --show (default: %(default)s)")
     args = parser.parse_args(argv)
     model = facts.load(args.model)
     out = Path(args.out)
-    print("\n".join(told(out, model)) if args.show else write(args.module, args.onnx, args.prep, out, model))
+    if not args.show:
+        print(write(args.module, args.onnx, args.prep, out, model))
+        return
+    found = told(out, model)
+    files.write_json(args.output, {"model_sha256": model_file.sha256(args.onnx), "told": found})
+    print("\n".join(found))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The page's sections on what an NPU will make of the network: its layers, half precision rehearsed, CANN's limits.
+"""The page's sections on what an NPU will make of the network: its layers, half precision rehearsed, CANN's limits, AIPP.
 
-They are from the files beside a report that `make layers`, `keep`, `rehearse` and `cann` left, where those are of its model.
+They are from the files beside a report that `make layers`, `keep`, `rehearse`, `cann` and `aipp` left, where of its model.
 """
 from __future__ import annotations
 
@@ -74,7 +74,13 @@ def limits(found: Mapping[str, Any], _: Table) -> List[Any]:
             tags.p("No limit of the table is broken.")]
 
 
-SECTIONS = (("layers", layers), ("keep", kept), ("rehearse", rehearsed), ("cann", limits))
+def aipp(found: Mapping[str, Any], _: Table) -> List[Any]:
+    from dominate import tags
+    return [tags.h3("Pixels scaled on the chip (AIPP), emulated"), *[
+        tags.p(f"{text[0].upper()}{text[1:]}.") for text in found["told"]]]
+
+
+SECTIONS = (("layers", layers), ("keep", kept), ("rehearse", rehearsed), ("cann", limits), ("aipp", aipp))
 
 
 def sections(folder: Path, known: Collection[str], table: Table) -> List[Any]:
