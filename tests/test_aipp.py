@@ -14,7 +14,7 @@ from common.base import facts, files
 from common.base.errors import UserError
 from common.engines import half, sessions
 from common.npu import aipp
-from common.publish import page, precision
+from common.publish import precision
 from conftest import ROOT, environment, one_line_error, own_lines, shared
 
 MODULES = {"UNetPlusPlus": "preprocess_nested_unet", "IntraDA": "intrada_preprocess"}
@@ -122,7 +122,7 @@ def test_make_aipp_runs_the_pixels_in_place_of_preprocessings_files(model, seede
         assert [4 * size for size in sizes[1]] == sizes[0] and len(sizes[0]) == 2
         assert json.loads((build / "aipp/run/agreement.json").read_text())["samples"] == 2
         written = files.read_json(build / "aipp.json", "aipp")
-        shown = "".join(part.render() for part in precision.sections(build, {written["model_sha256"]}, page.table))
+        shown = "".join(part.render() for part in precision.sections(build, {written["model_sha256"]}))
         assert "AIPP" in shown and all(line[1:] in html.unescape(shown) for line in written["told"])
     finally:
         clean(model)

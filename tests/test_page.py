@@ -266,13 +266,13 @@ def rehearsal(folder, checksum):
 
 def test_layers_and_rehearsal_are_on_the_page_where_they_are_of_this_run(tmp_path):
     rehearsal(tmp_path, "a" * 64)
-    parts = precision.sections(tmp_path, {"a" * 64}, page.table)
+    parts = precision.sections(tmp_path, {"a" * 64})
     text = Checked("".join(part.render() for part in parts)).text
     assert "Half precision, rehearsed pass" in text and "all 34.0000 33.7500 -0.2500" in text
     assert "baby 35.0000 34.5000 -0.5000 bird" in text and "no figure of speed follows" in text
     assert "All is well. All 2 tensors, in the network's order" in text and text.count("conv1 Conv 3.25") == 2
     assert text.count("conv1.weight weight 3.25 0.5 1.00e-03 - ") == 1  # in the whole table alone
-    assert precision.sections(tmp_path, {"b" * 64}, page.table) == []  # of another model
+    assert precision.sections(tmp_path, {"b" * 64}) == []  # of another model
 
 
 def themes():

@@ -224,14 +224,14 @@ def test_a_free_size_takes_the_samples(tmp_path, run):
 
 
 def test_the_page_shows_the_layers_and_what_is_kept(tmp_path, run):
-    from common.publish import page, precision
+    from common.publish import precision
     overflowing(tmp_path / "m.onnx")
     prepared(tmp_path)
     known = [files.sha256(tmp_path / "m.onnx")]
-    assert precision.sections(tmp_path, known, page.table) == []
+    assert precision.sections(tmp_path, known) == []
     for module in ("layers", "keep"):
         assert told(run, tmp_path, module=module).returncode == 0
-    text = "".join(part.render() for part in precision.sections(tmp_path, known, page.table))
+    text = "".join(part.render() for part in precision.sections(tmp_path, known))
     assert "none of it is an NPU figure" in text and "first operator that strays: raise (Mul)" in text
     assert "Kept in float32, so that half precision holds: raise, lower." in text
-    assert precision.sections(tmp_path, ["0" * 64], page.table) == []  # they are of another model
+    assert precision.sections(tmp_path, ["0" * 64]) == []  # they are of another model

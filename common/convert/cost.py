@@ -6,6 +6,7 @@ computes; in float32 all bytes are double and the intensity is half.
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -48,24 +49,17 @@ def count(path: files.PathLike) -> Dict[str, Any]:
         raise UserError(f"{path}: has {', '.join(uncounted)}, whose multiply-accumulates are not counted here; give a "
                         "float32 export of convolutions and matrix products")
     weights = {tensor.name: (tuple(tensor.dims), tensor.data_type) for tensor in model.graph.initializer}
-    first = _fix_batch(model, weights, path)
+    first = _fix_batch(model, path)
     known = _shapes(model, weights, path)
     samples = first[0]
     total = sum(_macs(node, known) for node in model.graph.node)
     live, moved = _memory(model, known, weights)
     used = {name for node in model.graph.node for name in node.input}
     floats = {name: shape for name, (shape, kind) in weights.items() if name in used and _width(kind) == 2}
-    values = sum(_product(shape) for shape in floats.values())
+    values = sum(math.prod(shape) for shape in floats.values())
     return {"model": Path(path).name, "model_sha256": model_file.sha256(path), "input_shape": list(first),
             "parameters": values, "macs": total // samples, "weight_bytes": 2 * values,
             "activation_bytes": live, "flop_per_byte": 2 * total / moved if moved else 0.0}
-
-
-def _product(shape: Sequence[int]) -> int:
-    result = 1
-    for size in shape:
-        result *= size
-    return result
 
 
 def _width(kind: int) -> int:
@@ -76,12 +70,10 @@ def _width(kind: int) -> int:
     return 2 if dtype.kind == "f" else dtype.itemsize
 
 
-def _fix_batch(model: Any, weights: Mapping[str, Any], path: files.PathLike) -> Shape:
+def _fix_batch(model: Any, path: files.PathLike) -> Shape:
     """Set a free batch to 1 in the model; gives the shape of its first input."""
     shapes: List[Shape] = []
-    for value in model.graph.input:
-        if value.name in weights:
-            continue
+    for value in half.inputs(model.graph):
         dims = value.type.tensor_type.shape.dim
         if dims and dims[0].dim_value < 1:
             dims[0].dim_value = 1
@@ -99,7 +91,7 @@ def _shapes(model: Any, weights: Mapping[str, Tuple[Shape, int]], path: files.Pa
     """Shape and element type of every value. The weights' content, which inference does not need, is left behind."""
     import onnx
     named = {value.name for value in model.graph.input}
-    for tensor in [each for each in model.graph.initializer if _product(each.dims) > SMALL]:
+    for tensor in [each for each in model.graph.initializer if math.prod(each.dims) > SMALL]:
         if tensor.name not in named:
             model.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
         model.graph.initializer.remove(tensor)
@@ -129,13 +121,13 @@ def _macs(node: Any, known: Mapping[str, Tuple[Shape, int]]) -> int:
         return 0
     x, w, y = (known[name][0] for name in (node.input[0], node.input[1], node.output[0]))
     if node.op_type == "Conv":
-        return _product(y) * _product(w[1:])
+        return math.prod(y) * math.prod(w[1:])
     if node.op_type == "ConvTranspose":
-        return _product(x) * _product(w[1:])
+        return math.prod(x) * math.prod(w[1:])
     if node.op_type == "Gemm":
         transposed = next((attribute.i for attribute in node.attribute if attribute.name == "transA"), 0)
-        return _product(y) * x[0 if transposed else 1]
-    return _product(y) * x[-1]
+        return math.prod(y) * x[0 if transposed else 1]
+    return math.prod(y) * x[-1]
 
 
 def _memory(model: Any, known: Mapping[str, Tuple[Shape, int]], weights: Mapping[str, Any]) -> Tuple[int, int]:
@@ -154,7 +146,7 @@ def _memory(model: Any, known: Mapping[str, Tuple[Shape, int]], weights: Mapping
         return place.get(name, name)
 
     def size(name: str) -> int:
-        return _product(known[name][0]) * _width(known[name][1])
+        return math.prod(known[name][0]) * _width(known[name][1])
 
     last: Dict[str, int] = {}
     held: List[Tuple[List[str], List[str]]] = []

@@ -150,6 +150,13 @@ def read_manifest(folder: files.PathLike) -> List[Dict[str, Any]]:
     return [{**record, "bin": str(Path(folder) / record["bin"])} for record in found]
 
 
+def read_sample(record: Mapping[str, Any]) -> "np.ndarray":
+    """A record's preprocessed sample as the network takes it, of the record's dtype: [C, H, W] with a batch dimension, of
+    any other number of dimensions as it is. Raises `UserError` as `read_bin` does."""
+    shape = record["shape"] if len(record["shape"]) != 3 else [1, *record["shape"]]
+    return read_bin(record["bin"], shape, record["dtype"])
+
+
 def write_info(bins: files.PathLike, info: files.PathLike, size: Optional[Tuple[int, int]] = None,
                count: Optional[int] = None) -> int:
     """Write the list that `benchmark` reads: `index path width height` per `.bin` file of the folder, sorted.

@@ -99,6 +99,12 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def inputs(graph: Any) -> List[Any]:
+    """The inputs of an `onnx.GraphProto` that a caller gives: weights may be listed among them."""
+    weights = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in weights]
+
+
 def name_nodes(graph: Any) -> List[str]:
     """Name the nodes of an `onnx.GraphProto` that have no name, by operator and place; gives the names that were made.
 

@@ -45,9 +45,8 @@ def infer(pth: files.PathLike, prep: files.PathLike, output: files.PathLike, fol
         now, there = stamp(record["bin"]), journal.finished.get(record["id"], {})
         if target.is_file() and there.get("stamp") == now and there.get("made") == stamp(target):
             continue
-        shape = record["shape"] if len(record["shape"]) != 3 else [1, *record["shape"]]
         with torch.no_grad():
-            tensor = network(torch.from_numpy(dataset.read_bin(record["bin"], shape, record["dtype"])))
+            tensor = network(torch.from_numpy(dataset.read_sample(record)))
         dataset.write_bin(target, tensor.numpy())
         journal.add(record["id"], {"stamp": now, "made": stamp(target)})
     for stray in set(journal.left) - {record["id"] for record in samples}:  # of samples that are gone

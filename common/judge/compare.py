@@ -54,7 +54,7 @@ def compare(model: facts.Facts, build: files.PathLike, run: str, engines: Sequen
                 heading = engine.label(origin)
             by = engine.origin(origin)
         columns.append({"backend": heading, "by": by, "agreement": reports.agreement(folder / "agreement.json"),
-                        "accuracy": _value(folder / "accuracy.json", model),
+                        "accuracy": reports.value(folder / "accuracy.json", model),
                         "samples_per_s": speed, "model_sha256": checksum})
     if not columns:
         raise UserError(f"{build / 'agreement.json'}: no such file, and no other backend's either; run make compare")
@@ -62,12 +62,8 @@ def compare(model: facts.Facts, build: files.PathLike, run: str, engines: Sequen
     return {"model": model.title, "metric": model.metric.name, "unit": model.metric.unit,
             "samples": columns[0]["agreement"]["samples"],
             "seeded": files.read_json(build / "inputs.json", "inputs")["checkpoint"] == "seeded",
-            "pytorch": _value(build / "pytorch/accuracy.json", model), "columns": columns, "missing": missing,
+            "pytorch": reports.value(build / "pytorch/accuracy.json", model), "columns": columns, "missing": missing,
             "verdict": "fail" if "fail" in verdicts else "pass"}
-
-
-def _value(path: Path, model: facts.Facts) -> Optional[float]:
-    return reports.accuracy(path, model)["value"] if path.exists() else None
 
 
 def lines(result: Mapping[str, Any]) -> List[str]:

@@ -59,6 +59,11 @@ def share(what: str, device: str, chips: int, samples_per_s: float, macs: int) -
             "share": reports.fraction(samples_per_s, macs, PEAKS[chip].tflops * chips)}
 
 
+def label(entry: Mapping[str, Any]) -> str:
+    """What a share of a reference figure is called, from `facts.Reference`'s fields."""
+    return f"{entry['device']}, reference" + (f", batch {entry['batch']}" if entry["batch"] else "")
+
+
 def reference(entry: Mapping[str, Any], cost: Optional[Mapping[str, Any]]) -> Optional[Dict[str, Any]]:
     """The share of a reference figure, as a mapping of `facts.Reference`'s fields. cost: the facts' own.
 
@@ -66,8 +71,7 @@ def reference(entry: Mapping[str, Any], cost: Optional[Mapping[str, Any]]) -> Op
     if entry["quantity"] != "throughput" or not cost:
         return None
     times = entry["batch"] if entry["unit"] == "runs/s" and entry["batch"] else 1
-    batch = f", batch {entry['batch']}" if entry["batch"] else ""
-    return share(f"{entry['device']}, reference{batch}", entry["device"], entry["devices"], entry["value"] * times, cost["macs"])
+    return share(label(entry), entry["device"], entry["devices"], entry["value"] * times, cost["macs"])
 
 
 def shares(model: facts.Facts, runs: Sequence[Mapping[str, Any]], costs: Sequence[Mapping[str, Any]]) -> List[Dict[str, Any]]:
@@ -88,7 +92,7 @@ def shares(model: facts.Facts, runs: Sequence[Mapping[str, Any]], costs: Sequenc
 def above(found: Sequence[Mapping[str, Any]]) -> List[str]:
     """A line for each figure that is above its chip's peak."""
     return [f"{one['what']}: {one['samples_per_s']:.6g} samples/s of {one['macs'] / 1e9:.4g} GMAC are "
-            f"{2 * one['macs'] * one['samples_per_s'] / 1e12:.4g} TFLOPS, {100 * one['share']:.0f} % of the nominal peak of "
+            f"{one['share'] * one['peak_tflops']:.4g} TFLOPS, {100 * one['share']:.0f} % of the nominal peak of "
             f"{one['chips']} x {one['chip']}, {one['peak_tflops']:g}: the figure, its batch or its number of chips is wrong"
             for one in found if one["share"] > reports.ABOVE]
 

@@ -1,6 +1,7 @@
 """Reading what is judged: accuracy, agreement, report. A verdict in a file is held to the figures beside it, never believed."""
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Dict, Iterable, Mapping, Optional
 
 from common.base import facts, files, json_files
@@ -80,6 +81,11 @@ def accuracy(path: files.PathLike, model: facts.Facts) -> Dict[str, Any]:
         if abs(found["value"] - mean) > records.CLOSE * max(1.0, abs(mean)):
             raise UserError(f"{path}: value is {found['value']:g}, but the mean of its rows is {mean:g}; {EDITED}")
     return found
+
+
+def value(path: Path, model: facts.Facts) -> Optional[float]:
+    """The metric's figure of what a postprocess left, None where there is none."""
+    return accuracy(path, model)["value"] if path.exists() else None
 
 
 def same_samples(found: Mapping[str, Any], pytorch: Optional[Mapping[str, Any]], where: files.PathLike) -> None:

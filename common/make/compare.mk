@@ -40,16 +40,21 @@ ASKED += $(if $(filter sweep,$(MAKECMDGOALS)),$(SWEEPS))
 sweep: $(addprefix $(B)/,$(SWEPT)) ## throughput over BATCHES, SWEEP_THREADS="1 2", SWEEP_ENGINES="cpu openvino-bf16", the best named
 	@cd $(B) && $(PY) -m common.judge.sweep --model .. --output sweep.json $(SWEPT)
 
-# A stage per engine: infer's line in a folder of its own, with links to what that reads and no others.
-agree = { $(AGREEMENT) $(2) pytorch/result $(3) --output $(1)/agreement.json >/dev/null || [[ -s $(1)/agreement.json ]]; }
-another_engine = for each in $(READS); do ln -s "../../$$each" "compare/$(1)/$$each"; done && \
-    (cd compare/$(1) && export $(call by,$(1)) && $(infer_CMD)) >compare/$(1)/log.txt && \
-    $(call agree,compare/$(1),compare/$(1)/$(RESULT))$(if $(METRIC), && $(PY) ../$(call METRIC,compare/$(1)/$(RESULT),compare/$(1)) >/dev/null)
+# Results in folder $(2) held to PyTorch's and to the metric, into folder $(1); $(3): the agreement's further flags.
+judged = { $(AGREEMENT) $(2) pytorch/result $(3) --output $(1)/agreement.json >/dev/null || [[ -s $(1)/agreement.json ]]; }$(if \
+    $(METRIC), && $(PY) ../$(call METRIC,$(2),$(1)) >/dev/null)
+# Infer's line in folder $(1), two levels down, with links to what it reads beside what is there, and judged; $(2): a command
+# before it, by which engine, say.
+apart = for each in $(READS); do [[ -e $(1)/$$each ]] || ln -s "../../$$each" "$(1)/$$each" || exit; done && \
+    (cd "$(1)" && $(2)$(infer_CMD)) >"$(1)/log.txt" && $(call judged,$(1),$(1)/$(RESULT))
+with  = export $(call by,$(1)) &&$(blank)
+
+# A stage per engine.
 define compare_stage
 compare-$(1)_OUT  := compare/$(1)/compared
 compare-$(1)_NEED := $(infer_NEED) $(pytorch_OUT) .args/engine-$(1)
 compare-$(1)_CMD   = rm -rf compare/$(1) && mkdir -p compare/$(1) && \
-    if [[ ! -s .args/engine-$(1) ]]; then $$(call another_engine,$(1)); fi && touch compare/$(1)/compared
+    if [[ ! -s .args/engine-$(1) ]]; then $$(call apart,compare/$(1),$$(call with,$(1))); fi && touch compare/$(1)/compared
 endef
 $(foreach engine,$(ENGINES),$(eval $(call compare_stage,$(engine)))$(eval $(call stage_rules,compare-$(engine))))
 ASKED += $(if $(filter compare rehearse int8,$(MAKECMDGOALS)),$(ENGINES:%=compare-%))
@@ -57,11 +62,11 @@ ASKED += $(if $(filter compare rehearse int8,$(MAKECMDGOALS)),$(ENGINES:%=compar
 # One table, same samples: PyTorch, ONNX, ONNX by other ENGINES=, and what other backends left, OM_RESULT= and
 # GPU_RESULT= their result folders.
 another = mkdir -p compare/$(1) && ln -s "$$(cd .. && realpath -m "$$$(1)_RESULT")" compare/$(1)/results && \
-          $(call agree,compare/$(1),compare/$(1)/results,--npu)$(if $(METRIC), && $(PY) ../$(call METRIC,compare/$(1)/results,compare/$(1)) >/dev/null)
+          $(call judged,compare/$(1),compare/$(1)/results,--npu)
 .PHONY: compare
 ifneq ($(filter-out 0,$(STREAM)),)
 compare:
-	@echo "error: make compare needs the result files that STREAM=1 does not leave; run it without" >&2; exit 1
+	$(call unstreamed,result)
 else
 compare: $(addprefix $(B)/,$(infer_OUT) $(pytorch_OUT) $(postprocess_OUT) $(agreement_OUT) $(pytorch_postprocess_OUT))
 compare: $(ENGINES:%=$(B)/compare/%/compared) ## one table: PyTorch, ONNX, ENGINES="cpu-f16 openvino-bf16", and the result folders OM_RESULT=, GPU_RESULT=

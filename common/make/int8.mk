@@ -9,7 +9,6 @@
 CALIBRATION_COUNT ?= 8
 int8_PREPROCESS   ?= $(PREPROCESS)
 int8_LINK         ?= $(DATA)
-int8_ONNX         := $(INFERRED)
 int8_DEMO          = $(if $(DATA),$(if $(strip $(DATASETS_PATH)$(CALIBRATION)),,yes))
 
 calibrate_OUT  := int8/prep/manifest.json
@@ -21,23 +20,20 @@ calibrate_CMD   = rm -rf int8 && mkdir -p int8 && ln -s ../$(export_OUT) int8/$(
     $(int8_IDS) && (cd int8 && LIMIT=$(CALIBRATION_COUNT) $(PY) ../../$(int8_PREPROCESS))
 quantise_OUT   := int8/int8.onnx
 quantise_NEED  := $(calibrate_OUT) $(infer_NEED)
-quantise_CMD    = $(PY) -m common.precision.int8 quantise $(int8_ONNX)
+quantise_CMD    = $(PY) -m common.precision.int8 quantise $(INFERRED)
 # infer's line in a folder of its own, where the model's name is a link to the one in int8
 int8-run_OUT   := int8/run/compared
 int8-run_NEED  := $(quantise_OUT) $(infer_NEED) $(pytorch_OUT)
-int8-run_CMD    = rm -rf int8/run && mkdir -p int8/run && \
-    for each in $(filter-out $(int8_ONNX),$(READS)); do ln -s "../../$$each" "int8/run/$$each"; done && \
-    ln -s ../int8.onnx int8/run/$(int8_ONNX) && (cd int8/run && export $(call by,cpu) && $(infer_CMD)) >int8/run/log.txt && \
-    $(call agree,int8/run,int8/run/$(RESULT))$(if $(METRIC), && $(PY) ../$(call METRIC,int8/run/$(RESULT),int8/run) >/dev/null) && \
-    touch int8/run/compared
+int8-run_CMD    = rm -rf int8/run && mkdir -p int8/run && ln -s ../int8.onnx int8/run/$(INFERRED) && \
+    $(call apart,int8/run,$(call with,cpu)) && touch int8/run/compared
 $(foreach stage,calibrate quantise int8-run,$(eval $(call stage_rules,$(stage))))
 ASKED += $(if $(filter int8,$(MAKECMDGOALS)),calibrate quantise int8-run)
 .PHONY: int8
 ifneq ($(filter-out 0,$(STREAM)),)
 int8:
-	@echo "error: make int8 needs the result files that STREAM=1 does not leave; run it without" >&2; exit 1
+	$(call unstreamed,result)
 else
 int8: $(addprefix $(B)/,$(infer_OUT) $(pytorch_OUT) $(postprocess_OUT) $(agreement_OUT) cost.json)
 int8: $(B)/compare/cpu-f16/compared $(B)/int8/run/compared ## the network in int8 beside float32 and half, by the model's tolerance: CALIBRATION=folder, CALIBRATION_COUNT=n
-	@cd $(B) && $(PY) -m common.precision.int8 judge $(int8_ONNX) --run $(infer_OUT)
+	@cd $(B) && $(PY) -m common.precision.int8 judge $(INFERRED) --run $(infer_OUT)
 endif

@@ -13,7 +13,7 @@ rehearse: compare ## accuracy in half precision, rehearsed here (OVERFLOW=satura
 .PHONY: layers keep
 ifneq ($(filter-out 0,$(STREAM)),)
 layers keep:
-	@echo "error: make $@ needs the preprocessed files that STREAM=1 does not leave; run it without" >&2; exit 1
+	$(call unstreamed,preprocessed)
 else
 layers: $(addprefix $(B)/,$(infer_NEED) $(preprocess_OUT)) ## where half precision strays, tensor by tensor; OTHER= an engine, .onnx or msprobe's .csv
 	@cd $(B) && $(PY) -m common.precision.layers --onnx $(INFERRED) --other "$${OTHER-}" --base "$$HERE"

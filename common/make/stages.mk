@@ -149,3 +149,5 @@ TRAIN_CMD ?= $(PY) ../../$(TRAIN)
 # the dataset's folder for a command that runs elsewhere
 DATASET = "$$(cd "$$HERE" && realpath -m "$$DATASETS_PATH")"
 export HERE := $(CURDIR)
+# the recipe, with STREAM=1, of what needs the files that it does not write: $(1), which
+unstreamed = @echo "error: make $@ needs the $(1) files that STREAM=1 does not leave; run it without" >&2; exit 1

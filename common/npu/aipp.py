@@ -122,7 +122,8 @@ def with_aipp(model: Any, scale: Scaling) -> Any:
 def write(module: str, onnx_file: str, prep: str, out: Path, model: facts.Facts) -> str:
     """Write OUT as the module's text says; gives a line about it."""
     import numpy as np
-    scale, table = scaling(module, model), emulated(scaling(module, model))
+    scale = scaling(module, model)
+    table = emulated(scale)
     network = half.read(onnx_file)
     height, width = (int(size) for size in model.inputs[0].shape[2:])
     (out / prep).mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ what a chip may compute instead, where a finding changes numbers, and puts the c
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
@@ -50,6 +51,7 @@ class Held(NamedTuple):
     counts: Dict[str, int]
 
 
+@functools.lru_cache(maxsize=None)
 def table() -> Dict[str, Any]:
     """`{"chips": [...], "limits": [...]}`, as `limits.schema.json` says."""
     found: Dict[str, Any] = files.read_json(TABLE, "limits")
@@ -74,6 +76,7 @@ class _View:
         from onnx import TensorProto, helper, numpy_helper
         self.opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
         graph = onnx.shape_inference.infer_shapes(model).graph
+        half.name_nodes(graph)
         self.shapes: Dict[str, List[Optional[int]]] = {}
         self.kinds: Dict[str, str] = {}
         for value in (*graph.input, *graph.value_info, *graph.output):
@@ -162,7 +165,7 @@ def hold(model: Any, product: Optional[str] = None, precision: str = atc_flags.D
     view, limits = _View(model), table()["limits"]
     broken: Dict[int, Tuple[List[str], Set[str]]] = {}
     held, unchecked, counts = {}, {}, {}  # type: Dict[str, List[str]], Dict[str, List[str]], Dict[str, int]
-    for index, node in enumerate(view.nodes):
+    for node in view.nodes:
         kind = node.op_type
         counts[kind] = counts.get(kind, 0) + 1
         good, unknown = held.setdefault(kind, []), unchecked.setdefault(kind, [])
@@ -182,7 +185,7 @@ def hold(model: Any, product: Optional[str] = None, precision: str = atc_flags.D
             state, found = holds(limit["check"], node, view, product, precision)
             if state is False:
                 nodes, seen = broken.setdefault(place, ([], set()))
-                nodes.append(node.name or f"{kind}_{index}")
+                nodes.append(node.name)
                 seen.add(found)
             else:
                 _note(unknown if state is None else good, limit["limit"])
@@ -204,8 +207,9 @@ def suspected(model: Any, finding: Finding) -> Any:
     import onnx
     changed, change = onnx.ModelProto(), finding.limit["suspect"]
     changed.CopyFrom(model)
-    for index, node in enumerate(changed.graph.node):
-        if (node.name or f"{node.op_type}_{index}") not in finding.nodes:
+    half.name_nodes(changed.graph)
+    for node in changed.graph.node:
+        if node.name not in finding.nodes:
             continue
         if "drop" in change:
             node.input[change["drop"]] = ""
@@ -237,8 +241,7 @@ def costs(found: Held, folder: files.PathLike, model: facts.Facts) -> Dict[str, 
     for finding in found.findings:
         place = Path(folder) / finding.name()
         if (place / "agreement.json").is_file():
-            values = [reports.accuracy(path, model)["value"] if path.is_file() else None
-                      for path in (Path("accuracy.json"), place / "accuracy.json")]
+            values = [reports.value(path, model) for path in (Path("accuracy.json"), place / "accuracy.json")]
             agreed = reports.agreement(place / "agreement.json")
             measured[finding.name()] = {"metric": model.metric.name, "unit": model.metric.unit, "before": values[0],
                                         "after": values[1], "samples": agreed["samples"], "agreement": agreed}

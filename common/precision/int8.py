@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from common.base import errors, facts, files, model_file
 from common.base.errors import UserError
@@ -86,13 +86,6 @@ def calibration(prep: files.PathLike, judged: files.PathLike) -> List[Dict[str, 
     return samples
 
 
-def arrays(samples: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
-    """Each sample as the network takes it, one at a time."""
-    for record in samples:
-        shape = record["shape"] if len(record["shape"]) != 3 else [1, *record["shape"]]
-        yield dataset.read_bin(record["bin"], shape, record["dtype"])
-
-
 def quantise(path: files.PathLike, samples: Sequence[Mapping[str, Any]], output: files.PathLike) -> None:
     """Write the ONNX file at `path` in int8, calibrated on the samples; its metadata stays.
 
@@ -102,8 +95,7 @@ def quantise(path: files.PathLike, samples: Sequence[Mapping[str, Any]], output:
     import onnx
     from onnx import version_converter
     model = half.read(path)
-    if len(model.graph.input) - len({each.name for each in model.graph.initializer} & {each.name for each in
-                                                                                     model.graph.input}) != 1:
+    if len(half.inputs(model.graph)) != 1:
         raise UserError(f"{path}: has more than one input, expected one for the calibration samples")
     with tempfile.TemporaryDirectory() as folder:
         raised = Path(folder) / "opset.onnx"
@@ -112,7 +104,7 @@ def quantise(path: files.PathLike, samples: Sequence[Mapping[str, Any]], output:
             onnx.save(version_converter.convert_version(model, OPSET) if opset < OPSET else model, str(raised))
         except Exception as error:  # the converter's, of several classes
             raise UserError(f"{path}: cannot be put into opset {OPSET}, which int8 per channel needs: {error}") from error
-        _hold_equal(path, raised, next(arrays(samples)))
+        _hold_equal(path, raised, dataset.read_sample(samples[0]))
         with files.atomic(output) as temporary:
             _quantised(raised, samples, temporary, path)
             made = onnx.load(str(temporary))
@@ -141,7 +133,7 @@ def _quantised(raised: Path, samples: Sequence[Mapping[str, Any]], target: Path,
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.left = arrays(samples)
+            self.left = map(dataset.read_sample, samples)
 
         def get_next(self) -> Any:
             x = next(self.left, None)
@@ -184,11 +176,11 @@ def _weights(build: Path, network: str) -> Optional[int]:
 
 
 def _row(model: facts.Facts, build: Path, name: str, folder: Path, run: str, size: Optional[int]) -> Dict[str, Any]:
-    record, accuracy = records.read(folder / run), folder / "accuracy.json"
+    record = records.read(folder / run)
     agreement = reports.agreement(folder / "agreement.json")
     return {"name": name, "by": engine.origin(record["provenance"]), "bytes": size,
             "samples_per_s": None if engine.REHEARSED in record["provenance"]["provider"] else record["samples_per_s"],
-            "accuracy": reports.accuracy(accuracy, model)["value"] if accuracy.is_file() else None,
+            "accuracy": reports.value(folder / "accuracy.json", model),
             "cosine": agreement["cosine"], "relative_euclidean": agreement["relative_euclidean"]}
 
 

@@ -18,7 +18,7 @@ from common.data import dataset
 from common.engines import half, keep_list, onnxruntime_session
 from common.judge import agreement, reports
 from common.precision import layers
-from common.precision.tensors import array, samples
+from common.precision.tensors import samples
 
 Judge = Callable[[FrozenSet[str]], bool]
 
@@ -90,7 +90,7 @@ class Trials:
         rows: List[Dict[str, Any]] = []
         bad = False
         for record in self.records:
-            outputs = session.run([array(record)])
+            outputs = session.run([dataset.read_sample(record)])
             for number, output in enumerate(outputs, 1):
                 expected = dataset.read_bin(self.expected / "result" / f"{record['id']}_{number}.bin", output.shape)
                 with np.errstate(all="ignore"):

@@ -5,11 +5,13 @@ one run of the network, however many tensors are asked for.
 """
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set
 
 from common.base.errors import UserError
+from common.engines import half
 from common.engines.engine import Engine
 
 if TYPE_CHECKING:
@@ -22,8 +24,7 @@ def fix(model: Any, arrays: Sequence["np.ndarray"], where: str) -> None:
     Raises `UserError` where the network takes another number of arrays, another shape or dtype. where: names the file.
     """
     import onnx
-    own = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in own]
+    inputs = half.inputs(model.graph)
     if len(inputs) != len(arrays):
         raise UserError(f"{where}: takes {len(inputs)} inputs, the preprocessed samples have {len(arrays)}")
     for value, array in zip(inputs, arrays):
@@ -53,14 +54,11 @@ def types(graph: Any) -> Dict[str, Any]:
 
 def size(value: Any) -> Optional[int]:
     """Values of a tensor, from its `onnx.ValueInfoProto`; None where that is not known."""
-    count = 1
     if value is None or not value.type.tensor_type.HasField("shape"):
         return None
-    for dimension in value.type.tensor_type.shape.dim:
-        if not dimension.HasField("dim_value"):
-            return None
-        count *= dimension.dim_value
-    return count
+    dimensions = value.type.tensor_type.shape.dim
+    known = all(dimension.HasField("dim_value") for dimension in dimensions)
+    return math.prod(dimension.dim_value for dimension in dimensions) if known else None
 
 
 def grouped(names: Sequence[str], sizes: Mapping[str, Optional[int]], most: int) -> List[List[str]]:
@@ -90,8 +88,7 @@ class Pieces:
 
     def __init__(self, model: Any, groups: Sequence[Sequence[str]], opened: Callable[[Path], Engine]):
         self.model, self.groups, self._opened = model, groups, opened
-        self.inputs = [value.name for value in model.graph.input
-                       if value.name not in {tensor.name for tensor in model.graph.initializer}]
+        self.inputs = [value.name for value in half.inputs(model.graph)]
         self._folder = tempfile.TemporaryDirectory(prefix="layers-")
         pieces = self._cut()
         needed: Set[str] = set()

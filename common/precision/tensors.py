@@ -47,12 +47,6 @@ def samples(prep: files.PathLike, count: Optional[int] = None) -> List[Dict[str,
     return found
 
 
-def array(record: Mapping[str, Any]) -> "np.ndarray":
-    """A preprocessed sample as the network takes it, with a batch dimension."""
-    shape = record["shape"] if len(record["shape"]) != 3 else [1, *record["shape"]]
-    return dataset.read_bin(record["bin"], shape, record["dtype"])
-
-
 def by_engine(path: files.PathLike, name: str) -> Tuple[Any, Callable[[Path], Engine], Optional[half.Rehearsal]]:
     """A file's network as this engine computes it, and what opens a piece of it."""
     device, precision = engine.split(name)
@@ -87,7 +81,7 @@ class Comparison:
             theirs, theirs_opened, rehearsal = by_engine(path, other)
         else:
             theirs, theirs_opened, rehearsal = by_engine(other, own)
-        sample = [array(first)]
+        sample = [dataset.read_sample(first)]
         pieces.fix(model, sample, str(path))
         pieces.fix(theirs, sample, str(path) if other in engine.ENGINES else other)
         self.steps = rehearsal.steps if rehearsal else []
@@ -165,7 +159,7 @@ class Comparison:
         total: Dict[str, Dict[str, float]] = {}
         try:
             for record in records:
-                sample = [array(record)]
+                sample = [dataset.read_sample(record)]
                 for group, ours, theirs in zip(groups, *(side.run(sample) for side in sides)):
                     for name in group:
                         found = tally(theirs[self.other.names[name]], ours[name], f"{name} of sample {record['id']}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, List, Mapping, Sequence, Tuple
 
 from common.base import uses
+from common.publish.elements import number
 
 BINS = 20
 
@@ -49,8 +50,8 @@ def bins(values: Sequence[float], count: int = BINS) -> List[Tuple[float, float,
     return [(low + place * step, low + (place + 1) * step, many) for place, many in enumerate(found)]
 
 
-def histogram(metric: Mapping[str, Any], values: Sequence[float], number: Any) -> Any:
-    """How the samples spread over the metric. number: writes a value for people."""
+def histogram(metric: Mapping[str, Any], values: Sequence[float]) -> Any:
+    """How the samples spread over the metric."""
     from dominate import svg, tags
     steps = bins(values)
     most, width = max(many for _, _, many in steps), 100 / len(steps)
@@ -69,7 +70,7 @@ def histogram(metric: Mapping[str, Any], values: Sequence[float], number: Any) -
             f"{metric['metric']} of {len(values)} samples; the tallest bar is {most}."))
 
 
-def samples(metric: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], shown: Mapping[str, str], number: Any) -> Any:
+def samples(metric: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], shown: Mapping[str, str]) -> Any:
     """Every sample with its value, worst first, as a table that is unfolded. shown: where a sample's pictures are, `#id`."""
     from dominate import tags
     head = f"{metric['metric']}{', ' if metric['unit'] else ''}{metric['unit']}"
@@ -86,7 +87,7 @@ def samples(metric: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], shown:
         [tags.p("A name that is a link leads to the sample's pictures.", cls="small dim")] if shown else []))
 
 
-def classes(entries: Sequence[Mapping[str, Any]], number: Any) -> Any:
+def classes(entries: Sequence[Mapping[str, Any]]) -> Any:
     """A bar for each class, `{"name", "value", "colour"}`, value in per cent or None."""
     from dominate import tags
     grid = tags.div(cls="classes")

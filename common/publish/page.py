@@ -22,6 +22,7 @@ from common.engines import engine
 from common.judge import peaks, reports
 from common.judge.reports import overall
 from common.publish import explore, history, precision, report
+from common.publish.elements import badge, number, table, with_unit
 
 LIMIT = 8_000_000
 """Bytes that a page may have."""
@@ -29,20 +30,6 @@ SIDES = (480, 360, 280, 200, 140, 96)
 """Longest side of a picture in pixels; the first with which the page keeps the limit is taken."""
 NOTICE = ("Figures taken by ONNX Runtime or OpenVINO are of this machine's processor: none is an NPU figure. "
           "Reference figures were taken by others on the chips named, and each has a definition of its own.")
-
-
-def number(value: Optional[float], digits: int = 4) -> str:
-    """A number for people: significant digits, no exponent within reason, "-" for None."""
-    if value is None:
-        return "-"
-    if value and not 1e-3 <= abs(value) < 1e7:
-        return f"{value:.{digits - 1}e}"
-    decimals = 0 if abs(value) >= 10 ** (digits - 1) else max(0, digits - 1 - math.floor(math.log10(abs(value) or 1)))
-    return f"{value:,.{decimals}f}".replace(",", "\u202f")
-
-
-def with_unit(value: Optional[float], unit: str, digits: int = 4) -> str:
-    return f"{number(value, digits)} {unit}".strip()
 
 
 class Bar(NamedTuple):
@@ -208,27 +195,6 @@ def cover(reports: Sequence[Tuple[Mapping[str, Any], Path]], side: int) -> Any:
     return tags.div(*[figure for _, figure in sorted(found, key=lambda entry: entry[0])], cls="cover")  # wide ones last
 
 
-def badge(verdict: str) -> Any:
-    from dominate import tags
-    return tags.span({"none": "no verdict"}.get(verdict, verdict), cls=f"badge {verdict}")
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[Any]], numbers: Sequence[int] = ()) -> Any:
-    """A table that becomes a stack of cards on a narrow page. numbers: the columns that are aligned to the right."""
-    from dominate import tags
-    body = tags.tbody()
-    for row in rows:
-        line = tags.tr()
-        for place, cell in enumerate(row):
-            kinds = [name for name, wanted in (("number", place in numbers), ("first", place == 0)) if wanted]
-            made = tags.td(cell, cls=" ".join(kinds)) if kinds else tags.td(cell)
-            made["data-label"] = head[place]
-            line.add(made)
-        body.add(line)
-    top = [tags.th(text, cls="number") if place in numbers else tags.th(text) for place, text in enumerate(head)]
-    return tags.table(tags.thead(tags.tr(*top)), body, cls="stack")
-
-
 def card(name: str, figure: str, *notes: Any) -> Any:
     from dominate import tags
     return tags.div(tags.div(name, cls="name"), tags.div(figure, cls="figure"),
@@ -300,7 +266,7 @@ def cost_part(one: Mapping[str, Any]) -> List[Any]:
                    "arithmetic intensity where every operator reads and writes memory once.", cls="small dim")]
     if one["shares"]:
         made += [tags.h3("Beside the nominal peak"), table(("figure", "samples/s", "TFLOPS", "nominal peak", "share"), [
-            (each["what"], number(each["samples_per_s"]), number(2e-12 * each["macs"] * each["samples_per_s"]),
+            (each["what"], number(each["samples_per_s"]), number(each["share"] * each["peak_tflops"]),
              f"{each['chips']} x {each['chip']}: {each['peak_tflops']:g} TFLOPS",
              f"{100 * each['share']:.3g} %") for each in one["shares"]], (1, 2, 3, 4))]
         made += [tags.p(tags.strong("Error: "), text, cls="warning") for text in peaks.above(one["shares"])]
@@ -392,10 +358,10 @@ def spread(one: Mapping[str, Any], folder: Path) -> List[Any]:
     if not one["accuracy"] or not (folder / "accuracy.json").is_file():
         return []
     found = files.read_json(folder / "accuracy.json", "accuracy")
-    made = [tags.h3("Every sample"), explore.histogram(one["accuracy"], [row["value"] for row in found["rows"]], number),
-            explore.samples(one["accuracy"], found["rows"], places(one["model"], folder, found["rows"]), number)]
+    made = [tags.h3("Every sample"), explore.histogram(one["accuracy"], [row["value"] for row in found["rows"]]),
+            explore.samples(one["accuracy"], found["rows"], places(one["model"], folder, found["rows"]))]
     if found.get("classes"):
-        made += [tags.h3("Every class"), explore.classes(found["classes"], number)]
+        made += [tags.h3("Every class"), explore.classes(found["classes"])]
     return [*made, explore.downloads(one["model"], one, found["rows"])]
 
 
@@ -426,8 +392,8 @@ def section(one: Mapping[str, Any], folder: Path, side: int) -> Any:
             *[f"{key}: {text}. " for key in ("compute_ms", "samples_per_s", "end_to_end_samples_per_s",
                                              "peak_memory_bytes")
               for text in definitions(one["performance"], key)], cls="small dim"))
-    behind_it = one["provenance"] or {"models": []}
-    made.add(*precision.sections(folder, {each["sha256"] for each in behind_it["models"]}, table))
+    models = one["provenance"]["models"] if one["provenance"] else []
+    made.add(*precision.sections(folder, {each["sha256"] for each in models}))
     for part in (cost_part(one), int8_part(one)):
         if part:
             made.add(*part)

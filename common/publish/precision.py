@@ -6,16 +6,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Callable, Collection, List, Mapping, Sequence, Tuple
+from typing import Any, Collection, List, Mapping, Tuple
 
 from common.base import files
 from common.judge.agreement import WORST, figures
 from common.precision.rehearse import NOT_MODELLED
+from common.publish.elements import badge, table
 
 ROWS = 6
 HEAD = ("operator", "kind", "largest magnitude", "lost to 0, %", "relative error", "times its inputs'")
 NUMBERS = (2, 3, 4, 5)
-Table = Callable[[Sequence[str], Sequence[Sequence[str]], Sequence[int]], Any]
 
 
 def figure(value: Any, form: str) -> str:
@@ -34,7 +34,7 @@ def rows(found: Mapping[str, Any]) -> List[Tuple[str, ...]]:
     return [row(step) for step in steps if step in most]
 
 
-def layers(found: Mapping[str, Any], table: Table) -> List[Any]:
+def layers(found: Mapping[str, Any]) -> List[Any]:
     from dominate import tags
     return [tags.h3("Layer by layer"), tags.p(f"{found['own']} against {found['other']}, {len(found['rows'])} tensors on "
                                               f"{found['samples']} samples; none of it is an NPU figure.", cls="small dim"),
@@ -43,16 +43,15 @@ def layers(found: Mapping[str, Any], table: Table) -> List[Any]:
                          table(HEAD, [row(step) for step in found["rows"]], NUMBERS))]
 
 
-def kept(found: Mapping[str, Any], _: Table) -> List[Any]:
+def kept(found: Mapping[str, Any]) -> List[Any]:
     from dominate import tags
     return [tags.p(f"Kept in float32, so that half precision holds: {', '.join(found['keep'])}." if found["keep"]
                    else "No operator has to stay in float32.")]
 
 
-def rehearsed(found: Mapping[str, Any], table: Table) -> List[Any]:
+def rehearsed(found: Mapping[str, Any]) -> List[Any]:
     from dominate import tags
-    verdict = found["agreement"]["verdict"]
-    made = [tags.h3("Half precision, rehearsed ", tags.span(verdict, cls=f"badge {verdict}")),
+    made = [tags.h3("Half precision, rehearsed ", badge(found["agreement"]["verdict"])),
             tags.p(f"{found['by']}. Outputs against PyTorch's: {figures(found['agreement'])}.")]
     if found["half"] is not None:
         unit = f", {found['unit']}" if found["unit"] else ""
@@ -64,7 +63,7 @@ def rehearsed(found: Mapping[str, Any], table: Table) -> List[Any]:
     return [*made, tags.p(f"{first}Not modelled: {'; '.join(NOT_MODELLED)}.", cls="small dim")]
 
 
-def limits(found: Mapping[str, Any], _: Table) -> List[Any]:
+def limits(found: Mapping[str, Any]) -> List[Any]:
     from dominate import tags
     on, unchecked = found["chip"], ", ".join(sorted(found["not_checked"]))
     made = [tags.h3("CANN's published limits"), tags.p(
@@ -74,7 +73,7 @@ def limits(found: Mapping[str, Any], _: Table) -> List[Any]:
             tags.p("No limit of the table is broken.")]
 
 
-def aipp(found: Mapping[str, Any], _: Table) -> List[Any]:
+def aipp(found: Mapping[str, Any]) -> List[Any]:
     from dominate import tags
     return [tags.h3("Pixels scaled on the chip (AIPP), emulated"), *[
         tags.p(f"{text[0].upper()}{text[1:]}.") for text in found["told"]]]
@@ -83,12 +82,12 @@ def aipp(found: Mapping[str, Any], _: Table) -> List[Any]:
 SECTIONS = (("layers", layers), ("keep", kept), ("rehearse", rehearsed), ("cann", limits), ("aipp", aipp))
 
 
-def sections(folder: Path, known: Collection[str], table: Table) -> List[Any]:
-    """Headlines, tables and sentences of what is there. known: the SHA-256 of the report's models; table: the page's own."""
+def sections(folder: Path, known: Collection[str]) -> List[Any]:
+    """Headlines, tables and sentences of what is there. known: the SHA-256 of the report's models."""
     made: List[Any] = []
     for name, section in SECTIONS:
         if (folder / f"{name}.json").is_file():
             found = files.read_json(folder / f"{name}.json", name)
             if found["model_sha256"] in known:
-                made += section(found, table)
+                made += section(found)
     return made

@@ -143,15 +143,15 @@ def lines(report: Mapping[str, Any]) -> List[str]:
         if smaller(report):
             result.append(f"            {smaller(report)}")
     shares = {one["what"]: one for one in report["shares"]}
-    result += [f"            {one['what']}: {peaks.told(one)} nominal" for one in report["shares"]
-               if ", reference" not in one["what"]]
+    given_too = {peaks.label(entry) for entry in report["references"]}
+    result += [f"            {what}: {peaks.told(one)} nominal" for what, one in shares.items() if what not in given_too]
     result += [f"  error     {text}" for text in peaks.above(report["shares"])]
     given: Dict[Tuple[str, ...], List[str]] = {}
     for entry in report["references"]:
         if entry["quantity"] == "throughput":
             batch = f"batch {entry['batch']}: " if entry["batch"] else ""
             group = given.setdefault((entry["device"], entry["unit"], entry["definition"]), [])
-            of = shares.get(f"{entry['device']}, reference" + (f", batch {entry['batch']}" if entry["batch"] else ""))
+            of = shares.get(peaks.label(entry))
             group.append(f"{batch}{entry['value']:.6g}" + (f" ({peaks.told(of)})" if of else ""))
     result += [f"  reference {device}, {', '.join(group)} {unit} ({definition})"
                for (device, unit, definition), group in given.items()]

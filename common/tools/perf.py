@@ -409,8 +409,6 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--batch", type=settings.positive, help="samples per batch, for files that do not tell it")
     parser.add_argument("--field", choices=names, help="print this one figure alone")
     args = parser.parse_args(argv)
-    if args.batch is not None and args.batch < 1:
-        parser.error("--batch: expected at least 1")
     if args.path[0] == "newest":
         if len(args.path) != 2:
             parser.error("newest takes one folder")
