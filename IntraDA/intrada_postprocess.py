@@ -9,9 +9,11 @@ import argparse
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from common.base import workers  # noqa: F401  before NumPy: it tells it not to start threads of its own
+
+# isort: split
 import numpy as np
 
-import common.base.workers  # noqa: F401  before NumPy: it tells it not to start threads of its own
 from common.base import errors, facts, files, metrics, pictures
 from common.base.errors import UserError
 from common.data import cityscapes, dataset, evaluation, result_files

@@ -189,8 +189,14 @@ def test_modelzoos_self_test_passes_in_a_lean_copy_with_its_own_packages_alone(m
 def test_a_lean_copy_has_what_the_model_reaches_and_nothing_of_the_project_itself(model, tmp_path):
     copied = make_dist(model, tmp_path / model, *LEAN)
     names = {str(path.relative_to(copied)) for path in copied.rglob("*") if path.is_file()}
-    stays = re.compile(r"common/(publish|dev|make|devices)/|Makefile|demo\.|train_|.*_gallery")
+    stays = re.compile(r"Makefile|demo\.|train_|.*_gallery")
     assert not {name for name in names if stays.match(name)}
+    assert {name for name in names if name.startswith("common/")} == {"common/__init__.py", "common/__main__.py"}
+    assert len([name for name in names if not name.startswith("LICENSE")]) <= 25
+    for check in ([sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F,E9", "."],
+                  [shutil.which("shellcheck", path=f"{ROOT}/.venv/bin"), "-x", "env.sh", *sorted(copied.glob("test/*.sh"))]):
+        done = call(*check, cwd=copied)
+        assert done.returncode == 0, done.stdout
     assert {"README.md", "LICENSE", "facts.json", "results.json", "test/pth2om.sh"} <= names
     for path in copied.rglob("*.py"):
         assert path.read_text().lstrip("#!/usrbinenvpython3 \n").startswith("Copyright 2026 Some One"), path

@@ -102,9 +102,9 @@ def inputs(tmp_path_factory):
                 smooth.resize(size, Image.BICUBIC).save(folder / f"demo/HR/{name}.png")
             run(str(ROOT / "EDSR/make_lr.py"), "demo/HR", "demo/LR")
         elif model == "UNetPlusPlus":
-            run("-m", "common.data.demo", "nuclei", "demo", "--count", "3")
+            run("-m", "common.data.demo.nuclei", "demo", "--count", "3")
         elif model in ("IntraDA", "Pix2pixHD"):
-            run("-m", "common.data.demo", "streets", "demo", "--count", "1")
+            run("-m", "common.data.demo.streets", "demo", "--count", "1")
             if model == "Pix2pixHD":
                 run(str(ROOT / "Pix2pixHD/datasets_deal.py"), "demo/test_inst", "demo/test_label", "demo/gtFine/val")
 

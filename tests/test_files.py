@@ -110,7 +110,7 @@ def test_what_a_script_writes_the_group_cannot_write_whatever_the_umask(run, tmp
     """ais_bench refuses such input since 2023-09."""
     before = os.umask(0o002)
     try:
-        assert run("-m", "common.data.demo", "pictures", tmp_path / "demo", "--count", "1").returncode == 0
+        assert run("-m", "common.data.demo.pictures", tmp_path / "demo", "--count", "1").returncode == 0
     finally:
         os.umask(before)
     made = [tmp_path / "demo", *(tmp_path / "demo").rglob("*")]

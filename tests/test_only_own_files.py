@@ -80,10 +80,10 @@ def test_a_gallery_removes_no_picture_that_it_did_not_make(tmp_path):
 
 def test_the_demo_replaces_no_folder_that_it_did_not_draw(tmp_path, run):
     kept = foreign(tmp_path / "demo", "thesis.txt")
-    one_line_error(run("-m", "common.data.demo", "pictures", tmp_path / "demo", "--count", 1), "was not drawn by this program")
+    one_line_error(run("-m", "common.data.demo.pictures", tmp_path / "demo", "--count", 1), "was not drawn by this program")
     assert there(kept)
     for _ in range(2):
-        assert run("-m", "common.data.demo", "pictures", tmp_path / "own", "--count", 1).returncode == 0
+        assert run("-m", "common.data.demo.pictures", tmp_path / "own", "--count", 1).returncode == 0
 
 
 def test_merging_devices_removes_no_file_of_the_users(tmp_path):
@@ -110,7 +110,7 @@ def test_a_result_folders_name_stays_in_its_folder(tmp_path, run, name):
 @pytest.mark.parametrize("module", ["numpy", "json", "PIL", "tqdm", "fastjsonschema", "argparse", "onnxruntime"])
 def test_a_module_among_results_is_not_imported(tmp_path, run, module):
     (tmp_path / f"{module}.py").write_text("open('ran', 'w').close(); raise SystemExit('ran')\n")
-    for program in ("publish.report", "judge.agreement", "tools.benchmark", "tools.perf", "data.demo", "infer.pytorch_infer"):
+    for program in ("publish.report", "judge.agreement", "tools.benchmark", "tools.perf", "data.demo.pictures", "infer.pytorch_infer"):
         result = run("-m", f"common.{program}", "--help", cwd=tmp_path)
         assert result.returncode == 0 and not (tmp_path / "ran").exists(), (program, result.stderr)
 

@@ -383,7 +383,7 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from common.convert import checkpoint
     folder = tmp_path_factory.mktemp("narrow")
     checkpoint.save(nested_unet.seeded(0, filters=NARROW), folder / "narrow.pth")
-    for command in (["-m", "common.data.demo", "nuclei", "demo", "--count", "5"],
+    for command in (["-m", "common.data.demo.nuclei", "demo", "--count", "5"],
                     [UNET / "preprocess_nested_unet.py", "demo/images", "prep", "demo/val_ids.txt"],
                     [UNET / "nested_unet_pth2onnx.py", "narrow.pth", "narrow.onnx"]):
         subprocess.run([sys.executable, *map(str, command)], cwd=folder, check=True, env=environment())

@@ -17,7 +17,7 @@ import torch
 from common.base import files
 from common.base.errors import UserError
 
-State = Mapping[str, torch.Tensor]
+State = Mapping[str, "torch.Tensor"]
 
 # Under these keys training scripts keep the weights, beside epoch numbers, optimizer state and the like.
 _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "state", "params_ema", "params", "model", "net",
@@ -34,7 +34,7 @@ tensors may share what is stored, or repeat a value with stride 0, and a giant o
 _SCRIPT = "is a TorchScript archive; expected a checkpoint of tensors (torch.save of a state_dict)"
 
 
-class Loaded(Dict[str, torch.Tensor]):
+class Loaded(Dict[str, "torch.Tensor"]):
     """Tensors by name, as `load` gives them; `source` is the file, for messages."""
 
     source: Optional[Path] = None

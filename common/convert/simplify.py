@@ -76,7 +76,7 @@ def _read(path: files.PathLike) -> Tuple[int, Dict[str, str]]:
     return len(model.graph.node), {entry.key: entry.value for entry in model.metadata_props}
 
 
-def _random(inputs: Sequence["Tensor"], batch: int, seed: int) -> List["np.ndarray"]:
+def _random(inputs: Sequence[Tensor], batch: int, seed: int) -> List[np.ndarray]:
     import numpy as np
     generator = np.random.default_rng(seed)
     shapes = [[batch if size is None else size for size in tensor.shape] for tensor in inputs]
@@ -85,7 +85,7 @@ def _random(inputs: Sequence["Tensor"], batch: int, seed: int) -> List["np.ndarr
     return [values.astype(tensor.dtype) for values, tensor in zip(draw, inputs)]
 
 
-def _text(tensors: Sequence["Tensor"]) -> str:
+def _text(tensors: Sequence[Tensor]) -> str:
     return ", ".join(f"{tensor.name} [{','.join('N' if size is None else str(size) for size in tensor.shape)}] "
                      f"{tensor.dtype}" for tensor in tensors)
 

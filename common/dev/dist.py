@@ -1,7 +1,7 @@
 """A model's folder made self-contained, as Ascend's ModelZoo takes it: `python3 -m common.dev.dist DEST` in the folder.
 
-It holds the model's scripts and of `common` what they reach (common.dev.reach), as real files, each with the licence
-header; a README in ModelZoo's order, the level that results.json proves, and every public address by name
+It holds the model's scripts and of `common` what they reach (common.dev.reach), as one module (common.dev.bundle), each
+file with the licence header; a README in ModelZoo's order, the level that results.json proves, and every public address by name
 (common.dev.modelzoo). `--full`: all of `common`, Makefile, demo and pages too, with the READMEs as they are.
 """
 from __future__ import annotations
@@ -10,11 +10,11 @@ import argparse
 import itertools
 import shutil
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Mapping, Optional, Sequence, Union
 
 from common.base import errors, facts, files
 from common.base.errors import UserError
-from common.dev import modelzoo, reach
+from common.dev import bundle, modelzoo, reach
 
 HOLDER = "The authors of ascend-model-collection"
 YEAR = 2026
@@ -45,7 +45,8 @@ LINKS = {"README.md": ("](README.md)", "](README.en.md)"), "README.en.md": ("](R
 
 TABLES = {".cfg", ".diff", ".json", ".npz", ".txt"}
 """Endings of files that go along where a script names them."""
-LEAN = ("LICENSE", "LICENSE.upstream", "facts.json", "results.json", "env.sh")
+REQUIRED_LEAN = ("LICENSE", "env.sh", "test/offline_inference_testcase.sh", "test/pth2om.sh")
+LEAN = ("LICENSE", "LICENSE.upstream", "facts.json", "fingerprint.json", "results.json", "env.sh")
 
 
 def header(text: str, holder: str = HOLDER) -> str:
@@ -79,20 +80,29 @@ def selection(folder: Path) -> Dict[str, Path]:
     return chosen
 
 
-def lean(folder: Path) -> Dict[str, Path]:
-    """What the scripts under test/ reach, the patches that facts names, and the licences: path there, path here.
+def lean(folder: Path) -> Dict[str, Union[Path, str]]:
+    """What the scripts under test/ reach, the patches that facts names, and the licences, by their places: files, and
+    texts that are made for the copy.
 
     Left out, because only make and the project itself use them: pages, demo weights, training, benches, Ray.
     """
     start = [*LEAN, *(f"test/{path.name}" for path in sorted((folder / "test").glob("*.sh"))),
              *facts.load(folder).upstream["diffs"]]
-    chosen = reach.reached(folder, start, TABLES, modelzoo.readme(folder))
-    missing = [name for name in (*LEAN[:1], "env.sh", "test/offline_inference_testcase.sh", "test/pth2om.sh")
-               if name not in chosen]
+    texts = {"env.sh": reach.environment(folder), "README.md": modelzoo.readme(folder)}
+    chosen, programs = reach.reached(folder, start, TABLES, *texts.values())
+    missing = [name for name in REQUIRED_LEAN if name not in chosen]
     if missing:
         raise UserError(f"{folder}: {', '.join(missing)} missing; ModelZoo asks for it, or the copy cannot run without "
                         "it")
-    return {name: path for name, path in chosen.items() if name not in ("common/data/demo.json", "demo.json")}
+    code = {name: path.read_text(encoding="utf-8") for name, path in chosen.items() if path.suffix == ".py"}
+    texts.update(bundle.bundle(code.values(), programs))
+    texts.update({name: bundle.script(text) for name, text in code.items()})
+    texts.update({name: path.read_text(encoding="utf-8") for name, path in chosen.items() if path.suffix == ".sh"
+                  and name not in texts})
+    texts["requirements.txt"] = reach.requirements(folder)
+    texts["modelzoo_level.txt"] = modelzoo.level(folder)
+    return {**{name: path for name, path in chosen.items() if name != "demo.json"},
+            **{name: bundle.commands(text) for name, text in texts.items()}}
 
 
 def write(folder: Path, target: Path, full: bool = False, holder: str = HOLDER) -> List[str]:
@@ -103,32 +113,31 @@ def write(folder: Path, target: Path, full: bool = False, holder: str = HOLDER) 
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"DEST={target}: is {'not empty' if target.is_dir() else 'a file'}; give a new or empty folder")
     part = target.with_name(f".{target.name}.part")
-    chosen = selection(folder) if full else lean(folder)
+    chosen: Mapping[str, Union[Path, str]] = selection(folder) if full else lean(folder)
     shutil.rmtree(part, ignore_errors=True)
     try:
-        for name, path in chosen.items():
-            (part / name).parent.mkdir(parents=True, exist_ok=True)
-            if path.suffix in SOURCES or path.name == "Makefile":
-                text = path.read_text(encoding="utf-8")
-                files.write_text(part / name, header(text, holder))
-                (part / name).chmod(0o755 if text.startswith("#!") else 0o644)
-            elif full and name in LINKS:
-                files.write_text(part / name, path.read_text(encoding="utf-8").replace(*LINKS[name]))
-            else:
-                shutil.copy2(path, part / name)
+        for name, source in chosen.items():
+            place = part / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            code = place.suffix in SOURCES or name == "Makefile"
+            if isinstance(source, Path) and not code and name not in LINKS:
+                shutil.copy2(source, place)
+                continue
+            text = source if isinstance(source, str) else source.read_text(encoding="utf-8")
+            if full and name in LINKS:
+                text = text.replace(*LINKS[name])
+            files.write_text(place, header(text, holder) if code else text)
+            place.chmod(0o755 if text.startswith("#!") else 0o644)
+        names = sorted(chosen)
         if not full:
-            for name, text in (("requirements.txt", reach.requirements(folder)),
-                               ("modelzoo_level.txt", modelzoo.level(folder)), ("README.md", modelzoo.readme(folder))):
-                files.write_text(part / name, text)
-                chosen[name] = part / name
             files.write_text(part / modelzoo.ADDRESSES, modelzoo.addresses(part))
-            chosen[modelzoo.ADDRESSES] = part / modelzoo.ADDRESSES
+            names = sorted([*names, modelzoo.ADDRESSES])
         if target.exists():
             target.rmdir()
         part.rename(target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return sorted(chosen)
+    return names
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

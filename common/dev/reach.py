@@ -1,108 +1,90 @@
-"""What a model's folder reaches of itself and of `common`, worked out from the imports, for a folder that leaves.
+"""What a model's folder reaches of itself and of `common`, worked out from its commands and imports, for a folder that
+leaves.
 
-From the scripts under test/ on: programs that a shell script runs (`python3 x.py`, `python3 -m common.x`), shell files
-it sources, modules that Python code imports, inside functions too, and files that any of these names.
+From the scripts under test/ on: programs that a shell script or a README runs (`python3 x.py`, `python3 -m common.x`),
+modules beside them that Python code imports, and tables, patches and configurations that any of these names.
 """
 from __future__ import annotations
 
 import ast
 import re
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Set, Tuple
+from typing import Dict, Iterable, List, Set, Tuple
 
 from common.base.errors import UserError
+from common.dev import bundle
 
-SHARED = Path(__file__).resolve().parents[1]
-OPTIONAL = {"common.devices", "common.engines.openvino_session", "common.convert.upstream"}
-"""What one NPU, or ONNX Runtime in its place, does without: several devices, OpenVINO, the upstream's code.
-
-Where they are named it is in a branch of its own, which says so where the module is not there.
-"""
-
-
+SHELL = bundle.SHARED / "npu"
+SOURCED = re.compile(r"^( *)(?:# shellcheck source=\S+\n *)?\. \"\$\(dirname \"\$\{BASH_SOURCE\[0\]\}\"\)/(\w+\.sh)\"\n",
+                     re.MULTILINE)
+"""A line of `common/npu/env.sh` that sources another file of there."""
 STAND_INS = re.compile(r"^([A-Z_]+)=\(python3 -m (common\.tools\.\w+)\)$", re.MULTILINE)
 """How env.sh names what stands in for a tool."""
 
 
 def imports(text: str) -> Set[str]:
-    """The modules of `common`, and those beside the file, that Python code imports anywhere; also as `module.name`."""
+    """The modules beside a file that its Python code imports anywhere."""
     found: Set[str] = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):  # importlib.import_module("common.x")
-            found |= {node.value} if re.fullmatch(r"common(\.\w+)+", node.value) else set()
-    return found
+            found.add(node.module)
+    return {name for name in found if name.split(".")[0] != "common"}
 
 
 def commands(text: str) -> Tuple[Set[str], Set[str]]:
-    """The modules that a shell script, or the commands of a README, run or import; and the Python files."""
-    modules = set(re.findall(r"-m (common(?:\.\w+)*)", text)) | set(re.findall(r"\bimport (common(?:\.\w+)+)", text))
-    modules |= {f"common.data.demo.{kind}" for kind in re.findall(r"-m common\.data\.demo (\w+)", text)}
-    return modules, set(re.findall(r"(?:python3|\$\{?PY\}?) (?:\.\./)?([\w-]+\.py)", text))
+    """The modules of `common` that a shell script, or the commands of a README, run; and the Python files."""
+    return (set(re.findall(r"-m (common(?:\.\w+)+)", text)),
+            set(re.findall(r"(?:python3|\$\{?PY\}?) (?:\.\./)?([\w-]+\.py)", text)))
 
 
-def files_of(module: str) -> Iterator[Tuple[str, Path]]:
-    """A module's file and those of the packages above it, by their places in a copy."""
-    parts = module.split(".")
-    for length in range(1, len(parts) + 1):
-        place = SHARED.joinpath(*parts[1:length])
-        name = "/".join(parts[:length])
-        for ending in (".py", "/__init__.py"):
-            path = Path(f"{place}{ending}")
-            if path.is_file():
-                yield name + ending, path
-    place = SHARED.joinpath(*parts[1:])
-    if (place / "__main__.py").is_file():
-        yield f"{'/'.join(parts)}/__main__.py", place / "__main__.py"
+def environment(folder: Path) -> str:
+    """A copy's env.sh: the model's own, with what it sources of `common/npu` in its place.
+
+    Of what stands in for a tool, that which the scripts under test/ take first is kept.
+    """
+    def whole(name: str) -> str:
+        lines = (SHELL / name).read_text(encoding="utf-8").splitlines(keepends=True)
+        while lines[0].startswith(("#!", "# shellcheck shell")):
+            del lines[0]
+        return SOURCED.sub(lambda found: re.sub(r"^(?=.)", found[1], whole(found[2]), flags=re.MULTILINE), "".join(lines))
+    scripts = "".join(path.read_text(encoding="utf-8") for path in sorted((folder / "test").glob("*.sh")))
+    first = set(re.findall(r"if \[\[ -n \$\{(\w+)\[0\]\} \]\]", scripts))
+    text = STAND_INS.sub(lambda found: found[0] if found[1] in first else f"{found[1]}=('')", whole("env.sh"))
+    own, _, _ = (folder / "env.sh").read_text(encoding="utf-8").partition("if [[ -f $model_folder/common")
+    return own.replace("shell=bash", "shell=bash disable=SC2034,SC2154") + text
 
 
-def reached(folder: Path, start: Iterable[str], kinds: Iterable[str], text: str = "") -> Dict[str, Path]:
-    """The files that a folder needs to run what `start` (paths in it) names: place in a copy, place here.
+def reached(folder: Path, start: Iterable[str], kinds: Iterable[str], *texts: str) -> Tuple[Dict[str, Path], List[str]]:
+    """The files of its own that a folder needs to run what `start` (paths in it) names, by their places, and the
+    programs of `common` that it runs.
 
-    kinds: endings of files that go along where code names them in a string: tables, patches, configurations. text: a
-    README, whose commands are to run too.
+    kinds: endings of files that go along where code names them in a string: tables, patches, configurations. texts: of
+    shell and of a README, whose commands are to run too.
     """
     found: Dict[str, Path] = {}
-    modules, programs = commands(text)
-    todo: List[Tuple[str, Path]] = [(name, folder / name) for name in (*start, *sorted(programs))]
-    todo += [one for module in sorted(modules) for one in files_of(module)]
+    modules: Set[str] = set()
+    todo = list(start)
+    for text in texts:
+        more, programs = commands(text)
+        modules |= more
+        todo += sorted(programs)
     while todo:
-        name, path = todo.pop()
+        name = todo.pop()
+        path = folder / name
         if name in found or not path.is_file():
             continue
         found[name] = path
         text = path.read_text(encoding="utf-8", errors="replace") if path.suffix in (".py", ".sh") else ""
-        kinds_named = re.findall(r"[\"']([a-z_]+)[\"']", text)
-        kinds_named += re.findall(r"([a-z_]+)\.schema\.json", text)
-        if path.name.endswith(".schema.json"):
-            kinds_named = re.findall(r"([a-z_]+)\.schema\.json", path.read_text(encoding="utf-8"))
-        schemas = (f"base/schemas/{kind}.schema.json" for kind in kinds_named)
-        todo += [(f"common/{one}", SHARED / one) for one in schemas]
-        modules = set()
         if path.suffix == ".py":
-            modules = imports(text)
+            todo += [module.split(".")[0] + ".py" for module in imports(text)]
         elif path.suffix == ".sh":
-            modules, programs = commands(text)
-            for variable, module in STAND_INS.findall(text):  # the tools' stand-ins, of which a model uses one or two
-                if not any(f"${{{variable}[" in one.read_text(encoding="utf-8") for one in (folder / "test").glob("*.sh")):
-                    modules.discard(module)
-            todo += [(program, folder / program) for program in programs]
-            todo += [(f"{place}/{one}", base / one) for one in re.findall(r"([\w-]+\.sh)\b", text)
-                     for place, base in (("test", folder / "test"), ("common/npu", SHARED / "npu")) if place in name
-                     or place == "common/npu"]
-        for module in modules:
-            if module == "common" or module.startswith("common."):
-                if not any(module == left or module.startswith(left + ".") for left in OPTIONAL):
-                    todo += files_of(module)
-            else:
-                one = module.split(".")[0] + ".py"
-                todo.append((one, folder / one))
-        todo += [(one, folder / one) for one in re.findall(r"[\w.-]+", text)
-                 if Path(one).suffix in kinds and "/" not in one]
-    return found
+            more, programs = commands(text)
+            modules |= more
+            todo += [*programs, *(f"test/{one}" for one in re.findall(r"test/([\w-]+\.sh)\b", text))]
+        todo += [one for one in re.findall(r"[\w.-]+", text) if Path(one).suffix in kinds]
+    return found, sorted(module for module in modules if module in bundle.everything())
 
 
 def requirements(folder: Path) -> str:

@@ -153,10 +153,10 @@ def check_commands(folder: Path) -> Found:
         said = run(folder, sys.executable, program, "--help") if (folder / program).is_file() else "no such file"
         if said:
             yield "README.md", f"`python3 {program}` does not run: {said}"
-    for module in sorted(set(re.findall(r"python3 -m (common[\w.]*)", shell))):
-        said = run(folder, sys.executable, "-m", module, "--help")
+    for program in sorted(set(re.findall(r"python3 -m (common(?:\.[\w.]+| \w+))", shell))):
+        said = run(folder, sys.executable, "-m", *program.split(), "--help")
         if said:
-            yield "README.md", f"`python3 -m {module}` does not run: {said}"
+            yield "README.md", f"`python3 -m {program}` does not run: {said}"
 
 
 def check_exit(folder: Path) -> Found:

@@ -74,4 +74,7 @@ compare: $(ENGINES:%=$(B)/compare/%/compared) ## one table: PyTorch, ONNX, ENGIN
 	@$(if $(OM_RESULT),cd $(B) && $(call another,OM),:)
 	@$(if $(GPU_RESULT),cd $(B) && $(call another,GPU),:)
 	@cd $(B) && $(PY) -m common.judge.compare --model .. --run $(infer_OUT) $(addprefix --engine ,$(ENGINES))
+.PHONY: testcase
+testcase: $(B)/report.json compare ## what ModelZoo's self-test asks of a run: agreement with PyTorch, and that each speed was measured
+	@$(PY) -m common.npu.testcase $(B)
 endif

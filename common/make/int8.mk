@@ -14,7 +14,7 @@ int8_DEMO          = $(if $(DATA),$(if $(strip $(DATASETS_PATH)$(CALIBRATION)),,
 calibrate_OUT  := int8/prep/manifest.json
 calibrate_NEED  = $(export_OUT) $(firstword $(preprocess_OUT))
 calibrate_CMD   = rm -rf int8 && mkdir -p int8 && ln -s ../$(export_OUT) int8/$(export_OUT) && \
-    $(if $(int8_DEMO),(cd int8 && $(PY) -m common.data.demo $(firstword $(DEMO)) demo --count $(CALIBRATION_COUNT) --seed 1$(if \
+    $(if $(int8_DEMO),(cd int8 && $(PY) -m common.data.demo.$(firstword $(DEMO)) demo --count $(CALIBRATION_COUNT) --seed 1$(if \
     $(DEMO_THEN), && LIMIT= $(PY) ../../$(DEMO_THEN))) && )$(PY) -m common.precision.int8 lay-out $(addprefix --link ,$(int8_LINK)) \
     $(if $(strip $(CALIBRATION)),--given "$$(cd "$$HERE" && realpath -m "$$CALIBRATION")",$(if $(int8_DEMO),--demo,$(int8_FROM))) \
     $(int8_IDS) && (cd int8 && LIMIT=$(CALIBRATION_COUNT) $(PY) ../../$(int8_PREPROCESS))

@@ -11,7 +11,7 @@
 #   AGREEMENT       the program that compares two result folders
 #   ATC_SHAPE       atc's flag of the input's shape for batch $(1); ATC_MORE: further flags
 #   AIPP            the preprocess script, without .py, whose scaling the chip's AIPP can do
-#   DEMO            a kind of common.data.demo and its arguments; DEMO_THEN: a script that goes on from it
+#   DEMO            a program of common.data.demo and its arguments; DEMO_THEN: a script that goes on from it
 #   SEEDED          widths (name=number ...) of seeded weights; SELFTEST: as narrow as the network still works
 #   STAGES          in order; of each, <stage>_OUT: the file in build/ that stands for it, <stage>_CMD: its line, run in
 #                   build/, <stage>_NEED: the files in build/ that it reads (data parts as NAME.list). Sources that it
@@ -41,7 +41,7 @@ HEIGHT         ?= $(WIDTH)
 seeded_OUT := seeded.pth
 seeded_CMD  = $(PY) -m common.convert.seed --model .. --output seeded.pth $(addprefix --set ,$(SEEDED))
 demo_OUT   := demo.done
-demo_CMD   ?= $(PY) -m common.data.demo $(firstword $(DEMO)) demo $(wordlist 2,99,$(DEMO))$(if $(DEMO_THEN), && \
+demo_CMD   ?= $(PY) -m common.data.demo.$(firstword $(DEMO)) demo $(wordlist 2,99,$(DEMO))$(if $(DEMO_THEN), && \
               LIMIT= $(PY) ../$(DEMO_THEN)) && touch demo.done
 
 export_OUT ?= $(ONNX).onnx

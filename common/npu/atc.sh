@@ -1,10 +1,6 @@
 # shellcheck shell=bash disable=SC2034 # tune goes to who sources this
 # Sourced by env.sh: what the test/pth2om.sh of the five models share around their atc lines.
 
-outside() { # outside COMMAND...: run it with CANN's own Python in front, not the project's
-    bash "$(dirname "${BASH_SOURCE[0]}")/outside.sh" "$@"
-}
-
 require_atc() { # require_atc FILE...: end the script, with status 0, where there is no atc; the files were made before
     # eval_acc_perf.sh asks for what it will run: a machine may have atc and no NPU, whose chip nothing tells then
     [[ ${WANTED-} != onnx ]] || exit 0

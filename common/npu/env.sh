@@ -101,7 +101,11 @@ else
     echo "env: $_cann, no NPU; ONNX Runtime stands in for benchmark, msame and ais_infer"
 fi
 
+# shellcheck source=common/npu/outside.sh
+. "$(dirname "${BASH_SOURCE[0]}")/outside.sh"
 # shellcheck source=common/npu/atc.sh
 . "$(dirname "${BASH_SOURCE[0]}")/atc.sh"
 # shellcheck source=common/npu/tools.sh
 . "$(dirname "${BASH_SOURCE[0]}")/tools.sh"
+# shellcheck source=common/npu/testcase.sh
+. "$(dirname "${BASH_SOURCE[0]}")/testcase.sh"

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import List, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 
-from common.base import files
+from common.base import errors, files
 from common.base.pictures import write_rgb
+from common.data.demo import _program
 
 SIDE, FINE = 96, 4
 """Pixels of a side, and how many times finer everything is drawn before it is averaged down."""
@@ -96,3 +97,11 @@ def write(folder: Path, count: int, seed: int) -> None:
         write_rgb(folder / "images" / f"{ids[-1]}.png", image)
         write_rgb(folder / "masks" / "0" / f"{ids[-1]}.png", mask)
     files.write_text(folder / "val_ids.txt", "".join(f"{sample}\n" for sample in ids))
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    _program.draw("nuclei", write, argv)
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -2,11 +2,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Optional, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from common.base import errors
 from common.base.pictures import write_rgb
+from common.data.demo import _program
 
 WORDS = ("Ascend", "super", "resolution", "edges", "0123456789", "texture", "quick brown fox", "RGB 255")
 
@@ -73,3 +76,11 @@ def write(folder: Path, count: int, seed: int) -> None:
     """Write `<folder>/HR/<number>.png`, numbered from 0001."""
     for number in range(count):
         write_rgb(folder / "HR" / f"{number + 1:04d}.png", picture(np.random.default_rng([seed, number])))
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    _program.draw("pictures", write, argv)
+
+
+if __name__ == "__main__":
+    errors.run(main)

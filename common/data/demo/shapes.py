@@ -5,12 +5,14 @@ Classes: 0 circle, 1 square, 2 triangle, 3 cross.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Optional, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from common.base import files
+from common.base import errors, files
 from common.base.pictures import write_rgb
+from common.data.demo import _program
 
 CLASSES, SIDE = 4, 64
 
@@ -40,3 +42,11 @@ def write(folder: Path, count: int, seed: int) -> None:
     for number in range(count):
         write_rgb(folder / f"images/{number:04}.png", picture(generator, number % CLASSES))
     files.write_text(folder / "labels.txt", "".join(f"{number:04} {number % CLASSES}\n" for number in range(count)))
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    _program.draw("shapes", write, argv)
+
+
+if __name__ == "__main__":
+    errors.run(main)

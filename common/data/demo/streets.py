@@ -2,14 +2,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable, List, NamedTuple, Sequence, Tuple
+from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 
+from common.base import errors
 from common.base.files import PathLike
 from common.base.pictures import write_rgb
 from common.data.cityscapes import HEIGHT, IMAGE, INSTANCE_IDS, LABEL, LABEL_IDS, WIDTH
+from common.data.demo import _program
 from common.data.demo._scene import Layer, Scene, noise
 
 CITY = "demo"
@@ -639,3 +641,11 @@ def training(folder: PathLike, count: int) -> List[Tuple[Path, Path, Path]]:
                 write_rgb(path, pixels)
         found.append(paths)
     return found
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    _program.draw("streets", write, argv)
+
+
+if __name__ == "__main__":
+    errors.run(main)
