@@ -1,11 +1,8 @@
 """The page in a real browser: Chromium of the system, without a window, driven by Playwright.
 
-BROWSER names another Chromium. Without one, or without Playwright (make extras), the tests are skipped by name.
+The fixture `browser` says when they are skipped.
 """
 from __future__ import annotations
-
-import os
-import shutil
 
 import numpy as np
 import pytest
@@ -19,18 +16,6 @@ from test_report import MODELS, accuracy, full
 pytestmark = pytest.mark.full
 SIZES = (400, 800, 1280)
 THEMES = ("light", "dark")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: make extras")
-    found = os.environ.get("BROWSER") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if not found:
-        pytest.skip("needs a browser: apt-get install chromium, or BROWSER=path")
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +37,9 @@ def report(tmp_path_factory):
 class Tab:
     """A page that is open; `complaints` holds what its console said and what it asked the network for."""
 
-    def __init__(self, browser, path, width=1280, theme="light", script=True):
+    def __init__(self, browser, path, width=1280, theme="light", script=True, **more):
         self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme,
-                                           java_script_enabled=script)
+                                           java_script_enabled=script, **more)
         self.page = self.context.new_page()
         self.complaints = []
         self.page.on("console", lambda message: self.complaints.append(message.text))
