@@ -81,9 +81,10 @@ def parts(tab):
     text = tab.page.evaluate("document.documentElement.textContent")
     font = base64.b64encode(box_font.build(text)).decode()
     tab.page.add_style_tag(content=f"@font-face {{ font-family: Box; font-weight: 1 1000; src: url(data:font/ttf;base64,{font}); }}"
-                                   "* { font-family: Box !important; }")
+                                   "* { font-family: Box !important; text-rendering: geometricPrecision; }")
     tab.page.evaluate("document.querySelectorAll('details:not(.slide)').forEach((each) => { each.open = true; })")
-    assert tab.page.evaluate("document.fonts.ready.then(() => [...document.fonts].map((each) => each.status))") == ["loaded"]
+    loaded = tab.page.evaluate("document.fonts.ready.then(() => [...document.fonts].map((each) => each.status))")
+    assert loaded == ["loaded"], "the browser loads no font; where a machine has none at all, it loads none of a page's either"
     cuts = tab.page.evaluate(CUTS)
     with Image.open(io.BytesIO(tab.page.screenshot(full_page=True))) as image:
         whole = image.convert("RGB")
