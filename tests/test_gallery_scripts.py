@@ -144,3 +144,45 @@ def test_pix2pixhd_shows_a_photo_where_there_is_one():
     assert panels[2].label == "photo of the scene" and shown.value == 0.5
     assert tuple(panels[0].pixels[0, 0]) == (128, 64, 128)
     assert isinstance(panels[0], gallery.Panel)
+
+
+def street(folder, number, size):
+    """A photo, plain in a shade by its number, and its label map, all road, in Cityscapes' layout. Gives the frame's name."""
+    frame = f"a_{number:06}_000019"
+    for place, ending, shade in (("leftImg8bit/val/a", cityscapes.IMAGE, (number * 20,) * 3), ("gtFine/val/a", cityscapes.LABEL_IDS, 7),
+                                 ("test_label", cityscapes.LABEL_IDS, 7)):
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        Image.new("L" if shade == 7 else "RGB", size, shade).save(folder / place / f"{frame}_{ending}.png")
+    return frame
+
+
+@pytest.mark.parametrize("script, expected, size, small_size", [
+    ("IntraDA/intrada_gallery.py", ["photo", "found"], (2048, 1024), (320, 160 + 4 + 160)),
+    ("Pix2pixHD/pix2pixhd_gallery.py", ["labels", "picture made"], (64, 32), (64, 32 + 4 + 32))])
+def test_streets_that_are_not_shown_have_a_thumbnail_of_what_went_in_above_what_came_out(tmp_path, run, script, expected, size,
+                                                                                        small_size):
+    own = {number: street(tmp_path, number, size) for number in range(9)}
+    (tmp_path / "out").mkdir()
+    intrada = script.startswith("IntraDA")
+    ending = cityscapes.IMAGE if intrada else cityscapes.LABEL_IDS
+    for number, frame in own.items():
+        if intrada:
+            Image.new("RGB", size, (0, 0, 10 * number)).save(tmp_path / f"out/{frame}_{ending}_color.png")
+        else:
+            np.full((1, 3, *size[::-1]), number / 10, np.float32).tofile(tmp_path / f"out/{frame}_{ending}_1.bin")
+    rows = [{"sample": f"{frame}_{ending}", "value": (number + 1) / 10} for number, frame in own.items()]
+    accuracy_file(tmp_path, rows, *(("mIoU", "%") if intrada else ("SSIM", "")))
+    more = () if intrada else ("--photos", "leftImg8bit", "--agreement", "none.json", "--size", "64x32")
+    result = run(ROOT / script, ".", "out", "--accuracy", "accuracy.json", *more, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    made = json.loads((tmp_path / "gallery.json").read_text())
+    shown, small = {row["sample"] for row in made["rows"]}, made["thumbnails"]
+    assert small["labels"] == expected and len(shown) + len(small["images"]) == 9
+    for each in small["images"]:
+        number = [row["sample"] for row in rows].index(each["sample"])
+        assert each["sample"] not in shown
+        with Image.open(tmp_path / each["image"]) as image:
+            assert image.size == small_size
+            upper, lower = np.asarray(image, int)[4, 30], np.asarray(image, int)[-4, 30]
+        told = ((number * 20,) * 3, (0, 0, 10 * number)) if intrada else ((128, 64, 128), (round(127.5 * (1 + number / 10)),) * 3)
+        assert np.abs(upper - told[0]).max() < 5 and np.abs(lower - told[1]).max() < 5
