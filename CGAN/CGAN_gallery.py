@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -12,17 +12,19 @@ from common.base import errors, facts, pictures
 from common.judge import reports
 from common.publish import gallery
 
-TIMES = 2
+TIMES, ALONE = 2, 4
+"""How many times the grid is magnified, and a digit of it alone."""
+
+
+def places(rows: Sequence[Mapping[str, Any]]) -> Dict[str, Tuple[int, int]]:
+    """Row and column, from 0, of each digit, by its name. rows: of CGAN_postprocess.py's accuracy file."""
+    found = {entry["sample"]: re.match(r"row (\d+), digit (\d+)", entry["sample"]) for entry in rows}
+    return {name: (int(place[1]) - 1, int(place[2])) for name, place in found.items() if place}
 
 
 def misread(rows: Sequence[Mapping[str, Any]]) -> List[Tuple[int, int]]:
-    """Row and column, from 0, of each digit that was read as another. rows: of CGAN_postprocess.py's accuracy file."""
-    found = []
-    for entry in rows:
-        place = re.match(r"row (\d+), digit (\d+)", entry["sample"])
-        if place and not entry["value"]:
-            found.append((int(place[1]) - 1, int(place[2])))
-    return sorted(found)
+    """Row and column of each digit that was read as another."""
+    return sorted(places([entry for entry in rows if not entry["value"]]).values())
 
 
 def marked(grid: np.ndarray, places: Sequence[Tuple[int, int]], side: int) -> np.ndarray:
@@ -42,11 +44,18 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--output", default=".", metavar="DIR", help="folder for gallery.json (default: here)")
     args = parser.parse_args(argv)
     read = reports.accuracy(args.accuracy, model)
-    wrong = misread(read["rows"])
-    panel = gallery.Panel("a row is one noise, a column one digit, 0 to 9",
-                          marked(pictures.read_rgb(args.grid), wrong, model.extra["side"]), cover=True)
+    wrong, at, side = misread(read["rows"]), places(read["rows"]), model.extra["side"]
+    grid = pictures.read_rgb(args.grid)
+
+    def digit(entry: Mapping[str, Any]) -> gallery.Row:
+        row, column = at[entry["sample"]]
+        alone = gallery.magnify(grid, (column * side, row * side, side, side), ALONE)
+        return gallery.Row(entry["sample"], entry["value"], [gallery.Panel("the digit alone", alone, cover=True)])
+
+    panel = gallery.Panel("a row is one noise, a column one digit, 0 to 9", marked(grid, wrong, side), cover=True)
     gallery.write(args.output, [gallery.Row(f"{read['samples']} digits", read["value"], [panel])],
-                  f"{len(wrong)} of {read['samples']} digits, framed, are not read as the digit asked for.")
+                  f"{len(wrong)} of {read['samples']} digits, framed, are not read as the digit asked for.", (),
+                  [entry for entry in read["rows"] if entry["sample"] in at], digit)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -18,19 +18,21 @@ PIECE, TIMES = 48, 5
 
 
 def row(sample: str, value: float, low: np.ndarray, found: np.ndarray, truth: np.ndarray, scale: int,
-        shave: int) -> gallery.Row:
+        shave: int, brief: bool = False) -> gallery.Row:
     """The panels of one sample. low, found, truth: uint8 [H, W, 3] RGB; truth may be larger than found at the right
-    and at the bottom. value: PSNR of found in dB."""
+    and at the bottom. value: PSNR of found in dB. brief: what a thumbnail shows, of the piece with the most detail."""
     height, width = found.shape[:2]
     truth = truth[:height, :width]
+    box = gallery.busiest(truth, PIECE, scale + shave)
+    small = tuple(side // scale for side in box)
+    entered = gallery.Panel("input", gallery.magnify(low, small, TIMES * scale), cover=True)
+    made = gallery.Panel("EDSR", gallery.magnify(found, box, TIMES), value, cover=True)
+    if brief:
+        return gallery.Row(sample, value, [entered, made])
     output = edsr_postprocess.enlarge(low, scale)
     plain = edsr_postprocess.to_uint8(edsr_postprocess.crop(output, height, width))
     bicubic = edsr_postprocess.score(plain.astype(np.float32), truth, scale, shave)
-    box = gallery.busiest(truth, PIECE, scale + shave)
-    small = tuple(side // scale for side in box)
-    pieces = [gallery.Panel("input", gallery.magnify(low, small, TIMES * scale), cover=True),
-              gallery.Panel("bicubic", gallery.magnify(plain, box, TIMES), bicubic),
-              gallery.Panel("EDSR", gallery.magnify(found, box, TIMES), value, cover=True),
+    pieces = [entered, gallery.Panel("bicubic", gallery.magnify(plain, box, TIMES), bicubic), made,
               gallery.Panel("truth", gallery.magnify(truth, box, TIMES))]
     whole = gallery.Panel("EDSR, whole", gallery.shrink(gallery.frame(found, box)))
     return gallery.Row(sample, value, [whole, *pieces])
@@ -58,15 +60,18 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     first = stem_of(entries[0]["sample"])
     scale = args.scale or pictures.read_size(Path(args.save) / f"{first}.png")[0] // pictures.read_size(low[first])[0]
     pairs = edsr_postprocess.pair([stem_of(entry["sample"]) for entry in entries], truths, scale, args.HR)
-    rows = []
-    for entry in gallery.pick(entries):
+
+    def draw(entry: Mapping[str, Any], brief: bool = False) -> gallery.Row:
         stem = stem_of(entry["sample"])
         found = pictures.read_rgb(Path(args.save) / f"{stem}.png")
-        rows.append(row(stem, entry["value"], pictures.read_rgb(low[stem]), found, pictures.read_rgb(pairs[stem]),
-                        scale, model.extra["shave"]))
-    gallery.write(args.output, rows, f"The {PIECE} x {PIECE} pixels with the most detail, magnified {TIMES} times; "
-                                     "their place is marked in the whole picture. The worst PSNR comes first; of many "
-                                     "pictures, a middle one and the best end the list.")
+        return row(stem, entry["value"], pictures.read_rgb(low[stem]), found, pictures.read_rgb(pairs[stem]), scale,
+                   model.extra["shave"], brief)
+
+    picked = gallery.pick(entries)
+    note = (f"The {PIECE} x {PIECE} pixels with the most detail, magnified {TIMES} times; their place is marked in the whole "
+            "picture. The worst PSNR comes first; of many pictures, a middle one and the best end the list.")
+    gallery.write(args.output, [draw(entry) for entry in picked], note, (), gallery.rest(entries, picked),
+                  lambda entry: draw(entry, brief=True))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -53,17 +53,23 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     if bool(args.photos) != bool(args.accuracy):
         parser.error("--photos and --accuracy go together")
     photos = find_photos(args.photos) if args.photos else {}
-    found, rows = result_files.find(args.result), []
+    found = result_files.find(args.result)
     listed = reports.accuracy(args.accuracy, facts.load(__file__))["rows"] if photos else \
         compared(args.agreement)
-    for entry in gallery.pick(listed):
+
+    def draw(entry: Mapping[str, Any]) -> gallery.Row:
         stem = entry["sample"]
         labels = cityscapes.read_labels(Path(args.cityscapes) / "test_label" / f"{stem}.png", args.size)
         made = read_picture(min(found[stem].items())[1], args.size)
         shown = (pictures.read_rgb(photos[stem]), entry["value"]) if photos else ()
-        rows.append(row(stem, labels, made, *shown))
+        return row(stem, labels, made, *shown)
+
+    picked = gallery.pick(listed)
     order = "The lowest SSIM comes first." if photos else "First those on which ONNX and PyTorch agree least."
-    gallery.write(args.output, rows, f"{order} Labels in Cityscapes' colours, black where a class is not evaluated.")
+    # without a metric the page has no list of samples that would lead to the others
+    gallery.write(args.output, [draw(entry) for entry in picked],
+                  f"{order} Labels in Cityscapes' colours, black where a class is not evaluated.", (),
+                  gallery.rest(listed, picked) if photos else (), draw)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 import cv2
 import numpy as np
@@ -48,16 +48,21 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--accuracy", required=True, metavar="JSON", help="what postprocess_nested_unet.py left")
     parser.add_argument("--output", default=".", metavar="DIR", help="folder for gallery.json (default: here)")
     args = parser.parse_args(argv)
-    found, shape, rows = postprocess_nested_unet.results(args.results), model.outputs[0].sized(N=1), []
-    for entry in gallery.pick(reports.accuracy(args.accuracy, model)["rows"]):
+    found, shape = postprocess_nested_unet.results(args.results), model.outputs[0].sized(N=1)
+
+    def draw(entry: Mapping[str, Any]) -> gallery.Row:
         name = entry["sample"]
         (image,), (mask,) = (preprocess_nested_unet.find(folder, [name]) for folder in (args.images, args.masks))
-        rows.append(row(name, entry["value"], pictures.read_rgb(image), dataset.read_bin(found[name], shape)[0, 0] > 0,
-                        preprocess_nested_unet.read_mask(mask) / 255 > 0.5))
+        return row(name, entry["value"], pictures.read_rgb(image), dataset.read_bin(found[name], shape)[0, 0] > 0,
+                   preprocess_nested_unet.read_mask(mask) / 255 > 0.5)
+
+    entries = reports.accuracy(args.accuracy, model)["rows"]
+    picked = gallery.pick(entries)
     legend = [("#%02x%02x%02x" % colour, text) for colour, text in (
         (BOTH, "nucleus, found"), (ADDED, "found, but no nucleus"), (MISSED, "nucleus, missed"))]
-    gallery.write(args.output, rows, "The network's input, 96 x 96 pixels, magnified three times. The worst IoU comes "
-                                     "first; of many images, a middle one and the best end the list.", legend)
+    note = ("The network's input, 96 x 96 pixels, magnified three times. The worst IoU comes first; of many images, a middle one "
+            "and the best end the list.")
+    gallery.write(args.output, [draw(entry) for entry in picked], note, legend, gallery.rest(entries, picked), draw)
 
 
 if __name__ == "__main__":

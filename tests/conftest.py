@@ -45,6 +45,19 @@ def run() -> Callable[..., subprocess.CompletedProcess]:
     return call
 
 
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium of the system, or the one that BROWSER names; without one, or without Playwright, a test is skipped by name."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: make extras")
+    found = os.environ.get("BROWSER") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if not found:
+        pytest.skip("needs a browser: apt-get install chromium, or BROWSER=path")
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
 def heed_ctrl_c() -> None:
     """For Popen's preexec_fn: what a shell starts in the background ignores SIGINT, and so would what the tests start."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

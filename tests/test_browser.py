@@ -1,11 +1,8 @@
 """The page in a real browser: Chromium of the system, without a window, driven by Playwright.
 
-BROWSER names another Chromium. Without one, or without Playwright (make extras), the tests are skipped by name.
+The fixture `browser` says when they are skipped.
 """
 from __future__ import annotations
-
-import os
-import shutil
 
 import numpy as np
 import pytest
@@ -22,39 +19,27 @@ THEMES = ("light", "dark")
 
 
 @pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: make extras")
-    found = os.environ.get("BROWSER") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if not found:
-        pytest.skip("needs a browser: apt-get install chromium, or BROWSER=path")
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-@pytest.fixture(scope="module")
 def report(tmp_path_factory):
     """A page of five models, each with a gallery and sixty samples."""
     folder = tmp_path_factory.mktemp("page")
     for name in MODELS:
         (folder / name).mkdir()
-        make_gallery(folder / name, height=60, width=80)
+        make_gallery(folder / name, height=60, width=80, others=["sample_1", "sample_2"])
         rows = [{"sample": f"sample_{number}", "value": 20 + (number * 37 % 60) / 7} for number in range(60)]
         files.write_json(folder / name / "accuracy.json", {
             **accuracy(34.6), "rows": sorted(rows, key=lambda row: row["value"]),
             "classes": [{"name": "road", "value": 80.0, "colour": "#804080"}]})
-    reports = [(full(name), folder / name) for name in MODELS]
-    files.write_text(folder / "report.html", publish.fitting(reports))
+        files.write_json(folder / name / "report.json", full(name))
+    publish.main([*(str(folder / name / "report.json") for name in MODELS), "--output", str(folder / "report.html")])
     return folder / "report.html"
 
 
 class Tab:
     """A page that is open; `complaints` holds what its console said and what it asked the network for."""
 
-    def __init__(self, browser, path, width=1280, theme="light", script=True):
+    def __init__(self, browser, path, width=1280, theme="light", script=True, **more):
         self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme,
-                                           java_script_enabled=script)
+                                           java_script_enabled=script, **more)
         self.page = self.context.new_page()
         self.complaints = []
         self.page.on("console", lambda message: self.complaints.append(message.text))
@@ -169,12 +154,51 @@ def test_the_table_of_samples_sorts_both_ways(browser, report):
 
         worst = column(2)
         assert [float(text) for text in worst] == sorted(float(text) for text in worst)
-        by_value, by_name = table.get_by_role("button").all()[::-1]
+        by_value, by_name = table.locator("th").get_by_role("button").all()[::-1]
         by_value.click(), by_value.click()
         assert column(2) == worst[::-1]
         assert table.locator("th").nth(1).get_attribute("aria-sort") == "descending"
         by_name.click()
         assert column(1) == [f"sample_{number}" for number in range(60)]
+
+
+@pytest.mark.parametrize("width", SIZES)
+def test_a_samples_picture_is_read_from_beside_the_page_when_it_is_asked_for(browser, report, width):
+    with Tab(browser, report, width) as tab:
+        asked = []
+        tab.page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
+        tab.page.locator("#EDSR summary", has_text="All 60 samples").click()
+        name = tab.page.locator("#EDSR").get_by_role("button", name="sample_2", exact=True)
+        name.focus()
+        assert asked == [] and name.get_attribute("aria-expanded") == "false"
+        tab.page.keyboard.press("Enter")
+        picture = tab.page.locator("#EDSR").get_by_role("img", name="sample_2: panel 0 → panel 1")
+        picture.wait_for()
+        assert picture.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 80 + 4 + 80
+        assert asked == ["1.jpg"] and name.get_attribute("aria-expanded") == "true"
+        assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
+        tab.page.locator("#EDSR table.samples").get_by_role("button", name="sort by sample").click()
+        names = tab.page.locator("#EDSR table.samples tbody td:first-child").all_inner_texts()
+        assert [text.split("\n")[0] for text in names] == [f"sample_{number}" for number in range(60)]
+        tab.page.keyboard.press("Shift+Tab")
+        name.press("Space")
+        assert not picture.is_visible() and name.get_attribute("aria-expanded") == "false"
+        name.click()
+        assert picture.is_visible() and asked == ["1.jpg"] and tab.complaints == []
+
+
+def test_a_page_without_its_folder_is_complete_and_says_where_pictures_would_lie(browser, report, tmp_path):
+    alone = tmp_path / "report.html"
+    alone.write_bytes(report.read_bytes())
+    with Tab(browser, alone) as tab:
+        assert tab.page.locator("img").evaluate_all("(all) => all.filter((each) => each.src).every((each) => each.naturalWidth)")
+        tab.page.locator("#EDSR summary", has_text="All 60 samples").click()
+        assert tab.page.locator("#EDSR").get_by_text("lie beside it, in the folder thumbnails").is_visible()
+        assert tab.complaints == []
+        tab.page.locator("#EDSR").get_by_role("button", name="sample_2", exact=True).click()
+        told = tab.page.locator("#EDSR table.samples").get_by_role("status")
+        told.get_by_text("There is no thumbnails/EDSR/1.jpg beside this page.").wait_for()
+        assert told.locator("img").count() == 0
 
 
 def test_figures_are_downloaded_as_csv(browser, report):
@@ -191,6 +215,8 @@ def test_without_script_everything_is_there_to_read(browser, report):
         tab.page.locator("#EDSR summary", has_text="All 60 samples").click()
         assert tab.page.locator("#EDSR table.samples").get_by_text("sample_59").is_visible()
         assert tab.page.locator("button, dialog").count() == 0
+        tab.page.locator("#EDSR").get_by_role("link", name="sample_2", exact=True).click()
+        tab.page.wait_for_url("**/thumbnails/EDSR/1.jpg")
 
 
 def test_print_is_light_and_no_wider_than_a_sheet(browser, report):

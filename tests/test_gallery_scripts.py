@@ -46,18 +46,27 @@ def test_edsr_reads_the_stem_off_any_tools_result_name(name):
     assert edsr_gallery.stem_of(name) == "0801x2"
 
 
-def test_edsr_script_shows_the_worst_first(tmp_path, run):
-    for folder in ("HR", "LR", "save"):
-        (tmp_path / folder).mkdir()
-    for number in range(3):
+def edsr_results(folder, order):
+    """What EDSR's gallery reads, of pictures by number, the worst first. Gives its arguments."""
+    for name in ("HR", "LR", "save"):
+        (folder / name).mkdir()
+    for number in order:
         truth = Image.fromarray(picture(number))
-        truth.save(tmp_path / f"HR/{number}.png")
-        truth.save(tmp_path / f"save/{number}x2.png")
-        truth.resize((40, 32), Image.BICUBIC).save(tmp_path / f"LR/{number}x2.png")
-    rows = [{"sample": f"{number}x2_1.bin", "value": 30.0 + place} for place, number in enumerate((2, 0, 1))]
-    (tmp_path / "accuracy.json").write_text(json.dumps({
-        "metric": "PSNR", "unit": "dB", "definition": "x", "value": 31.0, "samples": 3, "baseline": None, "rows": rows}))
-    arguments = ("--accuracy", "accuracy.json", "--save", "save", "--LR", "LR", "--HR", "HR")
+        truth.save(folder / f"HR/{number}.png")
+        truth.save(folder / f"save/{number}x2.png")
+        truth.resize((40, 32), Image.BICUBIC).save(folder / f"LR/{number}x2.png")
+    accuracy_file(folder, [{"sample": f"{number}x2_1.bin", "value": 30.0 + place} for place, number in enumerate(order)])
+    return "--accuracy", "accuracy.json", "--save", "save", "--LR", "LR", "--HR", "HR"
+
+
+def accuracy_file(folder, rows, metric="PSNR", unit="dB"):
+    (folder / "accuracy.json").write_text(json.dumps({
+        "metric": metric, "unit": unit, "definition": "x", "value": sum(row["value"] for row in rows) / len(rows),
+        "samples": len(rows), "baseline": None, "rows": rows}))
+
+
+def test_edsr_script_shows_the_worst_first(tmp_path, run):
+    arguments = edsr_results(tmp_path, (2, 0, 1))
     result = run(ROOT / "EDSR/edsr_gallery.py", *arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     shown = json.loads((tmp_path / "gallery.json").read_text())
@@ -65,6 +74,34 @@ def test_edsr_script_shows_the_worst_first(tmp_path, run):
     assert all((tmp_path / panel["image"]).is_file() for row in shown["rows"] for panel in row["panels"])
     (tmp_path / "save/0x2.png").unlink()
     one_line_error(run(ROOT / "EDSR/edsr_gallery.py", *arguments, cwd=tmp_path), "0x2.png: expected a picture there, found nothing")
+
+
+def test_edsr_samples_that_are_not_shown_have_a_thumbnail_of_their_own_piece(tmp_path, run):
+    arguments = edsr_results(tmp_path, range(9))
+    result = run(ROOT / "EDSR/edsr_gallery.py", *arguments, cwd=tmp_path)
+    assert result.returncode == 0 and "6 samples, 30 pictures, 3 thumbnails" in result.stdout, result.stderr
+    small = json.loads((tmp_path / "gallery.json").read_text())["thumbnails"]
+    assert small["labels"] == ["input", "EDSR"] and small["left_out"] == 0
+    assert [each["sample"] for each in small["images"]] == [f"{number}x2_1.bin" for number in (5, 6, 7)]  # 4, 8: shown
+    with Image.open(tmp_path / small["images"][1]["image"]) as image:
+        made = np.asarray(image).astype(int)
+    away = [np.abs(made - gallery.thumbnail(edsr_gallery.row("x", 1.0, np.asarray(Image.open(
+        tmp_path / f"LR/{number}x2.png")), picture(number), picture(number), 2, 6).panels)).mean() for number in range(9)]
+    assert np.argmin(away) == 6 and away[6] < 20 < sorted(away)[1]  # JPEG loses much of noise
+
+
+def test_cgan_digits_have_a_thumbnail_each_at_their_place_in_the_grid(tmp_path, run):
+    rng = np.random.default_rng(0)
+    shades = rng.permutation(20).reshape(2, 10).astype(np.uint8) * 12  # a shade for each digit
+    Image.fromarray(shades.repeat(28, 0).repeat(28, 1)).save(tmp_path / "result.png")
+    names = [f"row {row + 1}, digit {digit}, read as {digit}" for row in range(2) for digit in range(10)]
+    accuracy_file(tmp_path, [{"sample": name, "value": 100.0} for name in names], "read rate", "%")
+    result = run(ROOT / "CGAN/CGAN_gallery.py", "result.png", "--accuracy", "accuracy.json", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    for each in json.loads((tmp_path / "gallery.json").read_text())["thumbnails"]["images"]:
+        with Image.open(tmp_path / each["image"]) as image:
+            assert image.size == (112, 112)
+            assert np.abs(np.asarray(image).astype(int) - shades.ravel()[names.index(each["sample"])]).max() < 4
 
 
 def test_unet_overlay_colours_hits_additions_and_misses():
@@ -107,3 +144,45 @@ def test_pix2pixhd_shows_a_photo_where_there_is_one():
     assert panels[2].label == "photo of the scene" and shown.value == 0.5
     assert tuple(panels[0].pixels[0, 0]) == (128, 64, 128)
     assert isinstance(panels[0], gallery.Panel)
+
+
+def street(folder, number, size):
+    """A photo, plain in a shade by its number, and its label map, all road, in Cityscapes' layout. Gives the frame's name."""
+    frame = f"a_{number:06}_000019"
+    for place, ending, shade in (("leftImg8bit/val/a", cityscapes.IMAGE, (number * 20,) * 3), ("gtFine/val/a", cityscapes.LABEL_IDS, 7),
+                                 ("test_label", cityscapes.LABEL_IDS, 7)):
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        Image.new("L" if shade == 7 else "RGB", size, shade).save(folder / place / f"{frame}_{ending}.png")
+    return frame
+
+
+@pytest.mark.parametrize("script, expected, size, small_size", [
+    ("IntraDA/intrada_gallery.py", ["photo", "found"], (2048, 1024), (320, 160 + 4 + 160)),
+    ("Pix2pixHD/pix2pixhd_gallery.py", ["labels", "picture made"], (64, 32), (64, 32 + 4 + 32))])
+def test_streets_that_are_not_shown_have_a_thumbnail_of_what_went_in_above_what_came_out(tmp_path, run, script, expected, size,
+                                                                                        small_size):
+    own = {number: street(tmp_path, number, size) for number in range(9)}
+    (tmp_path / "out").mkdir()
+    intrada = script.startswith("IntraDA")
+    ending = cityscapes.IMAGE if intrada else cityscapes.LABEL_IDS
+    for number, frame in own.items():
+        if intrada:
+            Image.new("RGB", size, (0, 0, 10 * number)).save(tmp_path / f"out/{frame}_{ending}_color.png")
+        else:
+            np.full((1, 3, *size[::-1]), number / 10, np.float32).tofile(tmp_path / f"out/{frame}_{ending}_1.bin")
+    rows = [{"sample": f"{frame}_{ending}", "value": (number + 1) / 10} for number, frame in own.items()]
+    accuracy_file(tmp_path, rows, *(("mIoU", "%") if intrada else ("SSIM", "")))
+    more = () if intrada else ("--photos", "leftImg8bit", "--agreement", "none.json", "--size", "64x32")
+    result = run(ROOT / script, ".", "out", "--accuracy", "accuracy.json", *more, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    made = json.loads((tmp_path / "gallery.json").read_text())
+    shown, small = {row["sample"] for row in made["rows"]}, made["thumbnails"]
+    assert small["labels"] == expected and len(shown) + len(small["images"]) == 9
+    for each in small["images"]:
+        number = [row["sample"] for row in rows].index(each["sample"])
+        assert each["sample"] not in shown
+        with Image.open(tmp_path / each["image"]) as image:
+            assert image.size == small_size
+            upper, lower = np.asarray(image, int)[4, 30], np.asarray(image, int)[-4, 30]
+        told = ((number * 20,) * 3, (0, 0, 10 * number)) if intrada else ((128, 64, 128), (round(127.5 * (1 + number / 10)),) * 3)
+        assert np.abs(upper - told[0]).max() < 5 and np.abs(lower - told[1]).max() < 5

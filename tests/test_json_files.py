@@ -31,7 +31,8 @@ SUMMARY = {"filesinfo": {"0": {"infiles": ["p/a.bin"], "outfiles": ["a_0.bin"]}}
 MANIFEST = {"recipe": {"settings": {}, "code": "x"}, "samples": [
     {"id": name, "bin": f"bin/{name}.bin", "source": [f"/d/{name}.png"], "stamp": [{"size": 1, "mtime_ns": 2}],
      "shape": [1, 3], "dtype": "float32", "name": f"{name}.png", "width": 4, "height": 4} for name in ("a", "b")]}
-GALLERY = {"note": "x", "legend": [{"colour": "#ff0000", "text": "missed"}], "rows": [
+GALLERY = {"note": "x", "legend": [{"colour": "#ff0000", "text": "missed"}], "thumbnails": {
+    "labels": ["photo", "found"], "left_out": 0, "images": [{"sample": "b", "image": "thumbnails/0.jpg"}]}, "rows": [
     {"sample": "a", "value": 1.5, "panels": [{"label": "found", "value": None, "image": "gallery/0_0.png", "cover": True, "width": 8,
                                                 "height": 8}]}]}
 

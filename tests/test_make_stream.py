@@ -96,10 +96,14 @@ def test_pictures_of_an_earlier_run_that_a_stream_cannot_draw_leave_the_page(eds
     old = folder / "UNetPlusPlus/build/gallery.json"
     old.parent.mkdir()
     old.write_text("{}")
+    for name in ("gallery/0_0.png", "thumbnails/0.jpg", "thumbnails/own.jpg"):
+        (old.parent / name).parent.mkdir(exist_ok=True)
+        (old.parent / name).write_bytes(b"")
     result = make(folder, "-C", "UNetPlusPlus", "stream", "STREAM=1", "BATCH=2", f"DATASETS_PATH={tmp_path}",
                   f"export_CMD=cp {tmp_path}/tiny.onnx nested_unet.onnx")
     assert result.returncode == 0 and "3 samples (0 were there already)" in result.stdout, result.stderr
     assert not old.exists() and (old.parent / "accuracy.json").exists()
+    assert [path.name for place in ("gallery", "thumbnails") for path in (old.parent / place).iterdir()] == ["own.jpg"]
 
 
 def test_what_a_stream_cannot_be_asked_for_is_one_line(edsr):

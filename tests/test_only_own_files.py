@@ -71,11 +71,11 @@ def test_resuming_in_a_folder_with_the_users_files_removes_none(tmp_path, run):
 
 
 def test_a_gallery_removes_no_picture_that_it_did_not_make(tmp_path):
-    kept = foreign(tmp_path / "gallery", "holiday.png", "9_9.png")
-    row = gallery.Row("a", 1.0, [gallery.Panel("found", np.zeros((4, 4, 3), np.uint8))])
+    kept = {**foreign(tmp_path / "gallery", "holiday.png", "9_9.png"), **foreign(tmp_path / "thumbnails", "9.jpg", "x.jpg")}
+    row = gallery.Row("a", 1.0, [gallery.Panel("found", np.zeros((4, 4, 3), np.uint8), cover=True)])
     for _ in range(2):
-        gallery.write(tmp_path, [row], "x")
-    assert there(kept) and (tmp_path / "gallery/0_0.png").is_file()
+        gallery.write(tmp_path, [row], "x", (), [{"sample": "b", "value": 2.0}], lambda entry: row)
+    assert there(kept) and (tmp_path / "gallery/0_0.png").is_file() and (tmp_path / "thumbnails/0.jpg").is_file()
 
 
 def test_the_demo_replaces_no_folder_that_it_did_not_draw(tmp_path, run):

@@ -54,11 +54,14 @@ def noise(seed, height=300, width=400):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def make_gallery(folder, samples=2, panels=3, **size):
-    rows = [gallery.Row(f"sample {number}", 20.0 + number, [
-        gallery.Panel(f"panel {place}", noise(number * 10 + place, **size), 1.5 if place else None, cover=place < 2)
-        for place in range(panels)]) for number in range(samples)]
-    gallery.write(folder, rows, "what is shown", [("#ff0000", "missed")])
+def make_gallery(folder, samples=2, panels=3, others=(), **size):
+    def row(number):
+        return gallery.Row(f"sample {number}", 20.0 + number, [
+            gallery.Panel(f"panel {place}", noise(number * 10 + place, **size), 1.5 if place else None, cover=place < 2)
+            for place in range(panels)])
+
+    gallery.write(folder, [row(number) for number in range(samples)], "what is shown", [("#ff0000", "missed")],
+                  [{"sample": name, "value": 30.0} for name in others], lambda entry: row(len(entry["sample"])))
 
 
 @pytest.fixture
@@ -249,6 +252,78 @@ def test_a_sample_in_the_table_leads_to_its_pictures(tmp_path):
     assert links == {"EDSR-0": "sample 0_1.bin", "EDSR-1": "sample 1"}
     captions = {attributes["id"] for _, attributes in Checked(text).tags if attributes.get("class") == "sample"}
     assert captions == set(links) and "leads to the sample's pictures" in Checked(text).text
+
+
+# thumbnails
+
+def with_thumbnails(folder, others=("o1", "o2", "o3")):
+    """A folder whose gallery shows two samples, and which has thumbnails of the others."""
+    make_gallery(folder, others=others, height=30, width=40)
+    rows = [{"sample": "sample 0", "value": 20.0}, {"sample": "sample 1", "value": 21.0}, *(
+        {"sample": name, "value": 30.0} for name in (*others, "unseen"))]
+    files.write_json(folder / "accuracy.json", {"metric": "PSNR", "unit": "dB", "definition": "x", "value": 25.0,
+                                                "samples": len(rows), "baseline": None, "rows": rows})
+    files.write_json(folder / "report.json", full())
+    return folder / "report.json"
+
+
+def beside(text):
+    """Where the page looks for thumbnails, by sample."""
+    return {name: place for place, name in re.findall(r'<a class="beside" href="([^"]*)">([^<]*)</a>', text)}
+
+
+def test_a_sample_that_the_page_does_not_show_leads_to_a_file_beside_it(tmp_path):
+    page.main([str(with_thumbnails(tmp_path)), "--output", str(tmp_path / "report.html")])
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert beside(text) == {"o1": "thumbnails/0.jpg", "o2": "thumbnails/1.jpg", "o3": "thumbnails/2.jpg"}
+    assert "img-src data: 'self' file:;" in text and "thumbnails/" not in "".join(re.findall(r"<img[^>]*>", text))
+    assert "(panel 0 → panel 1) lie beside it, in the folder thumbnails" in Checked(text).text
+    assert '<a href="#EDSR-0">sample 0</a>' in text and "<td>unseen</td>" in text
+    for place in beside(text).values():
+        with Image.open(tmp_path / place) as image:
+            assert image.format == "JPEG" and image.width <= gallery.WIDTH
+
+
+def test_a_page_elsewhere_takes_the_thumbnails_along_and_removes_those_of_the_page_before(tmp_path):
+    report, out = with_thumbnails(tmp_path / "EDSR/build"), tmp_path / "build/report.html"
+    page.main([str(report), "--output", str(out)])
+    assert list(beside(out.read_text(encoding="utf-8")).values()) == [f"thumbnails/EDSR/{number}.jpg" for number in range(3)]
+    copied = out.parent / "thumbnails/EDSR"
+    (copied / "own.jpg").write_bytes(b"the user's")
+    assert (copied / "2.jpg").read_bytes() == (report.parent / "thumbnails/2.jpg").read_bytes()
+    with_thumbnails(report.parent, ("o1",))
+    page.main([str(report), "--output", str(out)])
+    assert sorted(path.name for path in copied.iterdir()) == ["0.jpg", "own.jpg"]
+    assert sorted(path.name for path in (report.parent / "thumbnails").iterdir()) == ["0.jpg"]
+    make_gallery(report.parent)
+    page.main([str(report), "--output", str(out)])
+    text = out.read_text(encoding="utf-8")
+    assert not beside(text) and "thumbnails" not in Checked(text).text and "img-src data:;" in text
+    assert [path.name for path in copied.iterdir()] == ["own.jpg"]
+
+
+def test_thumbnails_are_of_the_worst_samples_as_many_as_are_meant_and_the_page_says_who_has_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(gallery, "MOST", 2)
+    page.main([str(with_thumbnails(tmp_path)), "--output", str(tmp_path / "report.html")])
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert list(beside(text)) == ["o1", "o2"] and "Without any: the 1 best." in Checked(text).text
+
+
+def test_a_thumbnail_that_is_gone_is_one_line_and_no_page(tmp_path, run):
+    report = with_thumbnails(tmp_path / "own")
+    (tmp_path / "own/thumbnails/1.jpg").unlink()
+    one_line_error(run("-m", "common.publish.page", report, "--output", tmp_path / "x.html"), "1.jpg: expected a thumbnail there")
+    assert not (tmp_path / "x.html").exists()
+
+
+@pytest.mark.parametrize("size, expected", [((300, 300), (158, 320)), ((200, 400), (324, 320)), ((60, 40), (60, 84)),
+                                            ((600, 300), (158, 162))])
+def test_a_thumbnail_has_the_covers_panels_beside_each_other_and_wide_ones_below(size, expected):
+    panels = [gallery.Panel("in", np.full((*size, 3), 200, np.uint8), cover=True), gallery.Panel("more", noise(0)),
+              gallery.Panel("out", np.full(size, 10, np.uint8), cover=True)]
+    made = gallery.thumbnail(panels)
+    assert made.shape == (*expected, 3) and (made[0, 0] == 200).all() and (made[-1, -1] == 10).all()
+    assert (made == 255).all(2).any()  # the gap
 
 
 def rehearsal(folder, checksum):

@@ -6,8 +6,8 @@
 STREAMED     ?= preprocess info postprocess pytorch pytorch_postprocess agreement
 STREAM_MODEL ?= $(INFERRED)
 stream_OUT   := stream.json
-stream_CMD    = $(if $(gallery_READS),rm -f gallery.json && )$(PY) -m common.infer.stream --onnx $(STREAM_MODEL) \
-                $(if $(filter-out 1,$(BATCH)),--batch_size $(BATCH)) \
+stream_CMD    = $(if $(gallery_READS),rm -f gallery.json gallery/[0-9]*_[0-9]*.png thumbnails/[0-9]*.jpg && )\
+                $(PY) -m common.infer.stream --onnx $(STREAM_MODEL) $(if $(filter-out 1,$(BATCH)),--batch_size $(BATCH)) \
                 --preprocess "$(PREPROCESS)" --postprocess "$(POSTPROCESS)" --output stream.json
 stream_NEED  := $(filter-out $(foreach stage,infer $(STREAMED),$($(stage)_OUT)),$(infer_NEED) $(preprocess_NEED) $(postprocess_NEED))
 STAGES       := $(filter-out $(STREAMED),$(STAGES:infer=stream))

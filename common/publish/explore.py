@@ -8,7 +8,7 @@ import base64
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, List, Mapping, Sequence, Tuple
+from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from common.base import uses
 from common.publish.elements import number
@@ -70,8 +70,21 @@ def histogram(metric: Mapping[str, Any], values: Sequence[float]) -> Any:
             f"{metric['metric']} of {len(values)} samples; the tallest bar is {most}."))
 
 
-def samples(metric: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], shown: Mapping[str, str]) -> Any:
-    """Every sample with its value, worst first, as a table that is unfolded. shown: where a sample's pictures are, `#id`."""
+class Beside(NamedTuple):
+    """Thumbnails that lie beside the page. places: by sample, relative to the page; labels: of what they show, in order;
+    left_out: how many samples, the best, have none."""
+
+    places: Mapping[str, str]
+    labels: Sequence[str]
+    left_out: int
+
+
+def samples(metric: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], shown: Mapping[str, str],
+            beside: Optional[Beside] = None) -> Any:
+    """Every sample with its value, worst first, as a table that is unfolded. shown: where a sample's pictures are, `#id`.
+
+    beside: the pictures of those that are not among `shown`. They are links; `page.js` shows them in their place.
+    """
     from dominate import tags
     head = f"{metric['metric']}{', ' if metric['unit'] else ''}{metric['unit']}"
     body = tags.tbody()
@@ -79,12 +92,23 @@ def samples(metric: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], shown:
         cell = tags.td(number(row["value"]), cls="number")
         cell["data-value"] = repr(row["value"])
         name = row["sample"]
-        body.add(tags.tr(tags.td(tags.a(name, href=shown[name]) if name in shown else name), cell))
-    scroll = tags.div(tags.table(tags.thead(tags.tr(tags.th("sample"), tags.th(head, cls="number"))), body, cls="samples"),
-                      cls="scroll", tabindex="0", role="region")
+        if name in shown:
+            name = tags.a(name, href=shown[name])
+        elif beside and name in beside.places:
+            name = tags.a(name, href=beside.places[name], cls="beside")
+        body.add(tags.tr(tags.td(name), cell))
+    whole = tags.table(tags.thead(tags.tr(tags.th("sample"), tags.th(head, cls="number"))), body, cls="samples")
+    scroll = tags.div(whole, cls="scroll", tabindex="0", role="region")
     scroll["aria-label"] = "all samples"
+    notes = ["A name that is a link leads to the sample's pictures."] if shown or beside else []
+    if beside:
+        whole["data-labels"] = " → ".join(beside.labels)
+        notes.append(f"Those that are not on this page ({whole['data-labels']}) lie beside it, in the folder thumbnails: move "
+                     "the two together.")
+        if beside.left_out:
+            notes.append(f"Without any: the {beside.left_out} best.")
     return tags.details(tags.summary(f"All {len(rows)} samples, worst first"), scroll, *(
-        [tags.p("A name that is a link leads to the sample's pictures.", cls="small dim")] if shown else []))
+        [tags.p(" ".join(notes), cls="small dim")] if notes else []))
 
 
 def classes(entries: Sequence[Mapping[str, Any]]) -> Any:

@@ -1,13 +1,14 @@
 """The pictures of the report's page: a model's gallery script picks and labels them, this writes `gallery.json`.
 
 Each row of the gallery is one sample, each panel of a row one small picture. `common.publish.page` puts them on the page.
+The other samples have a thumbnail each, in files that the page asks for when its reader does.
 """
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from common.base import files
+from common.base import files, workers
 from common.base.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,12 +18,16 @@ SIDE = 480
 """Longest side of a panel in pixels; larger pictures are shrunk to it."""
 COUNT = 6
 """Rows of a gallery."""
+WIDTH = 320
+"""Of a thumbnail, pixels at most."""
+MOST = 500
+"""Thumbnails of a model, of the worst samples: as many as Cityscapes has to validate on."""
 
 
 class Panel(NamedTuple):
     """One picture: uint8 [H, W, 3], RGB, or [H, W], grey. value: of the metric, where the panel has one.
 
-    cover: whether it is among those that stand for the model at the head of the page.
+    cover: whether it is among those that stand for the model at the head of the page, and for a sample in its thumbnail.
     """
 
     label: str
@@ -47,6 +52,12 @@ def pick(rows: Sequence[Mapping[str, Any]], count: int = COUNT) -> List[Mapping[
     if len(rows) <= count:
         return list(rows)
     return [*rows[:count - 2], rows[len(rows) // 2], rows[-1]]
+
+
+def rest(rows: Sequence[Mapping[str, Any]], picked: Sequence[Mapping[str, Any]]) -> List[Mapping[str, Any]]:
+    """The rows that were not picked, in their order."""
+    shown = {row["sample"] for row in picked}
+    return [row for row in rows if row["sample"] not in shown]
 
 
 def shrink(pixels: "np.ndarray", side: int = SIDE, nearest: bool = False) -> "np.ndarray":
@@ -100,19 +111,54 @@ def frame(pixels: "np.ndarray", box: Tuple[int, int, int, int], colour: Tuple[in
     return np.asarray(image)
 
 
-def write(folder: files.PathLike, rows: Sequence[Row], note: str, legend: Sequence[Tuple[str, str]] = ()) -> None:
-    """Write `<folder>/gallery.json` and the pictures it names, in `<folder>/gallery`, PNG; earlier ones are removed.
+def thumbnail(panels: Sequence[Panel]) -> "np.ndarray":
+    """The cover's panels as one picture, uint8 [H, W, 3] RGB, W at most `WIDTH`: beside each other, wide ones below."""
+    import numpy as np
+    shown = [panel.pixels for panel in panels if panel.cover]
+    below, gap = shown[0].shape[1] > 1.5 * shown[0].shape[0], 4
+    small = [shrink(pixels, WIDTH if below else (WIDTH + gap) // len(shown) - gap) for pixels in shown]
+    if not below:
+        small = [pixels.swapaxes(0, 1) for pixels in small]
+    height, width = sum(len(pixels) + gap for pixels in small) - gap, max(pixels.shape[1] for pixels in small)
+    sheet, top = np.full((height, width, 3), 255, np.uint8), 0
+    for pixels in small:
+        sheet[top:top + len(pixels), :pixels.shape[1]] = pixels if pixels.ndim == 3 else pixels[..., None]
+        top += len(pixels) + gap
+    return sheet if below else sheet.swapaxes(0, 1)
+
+
+def _thumbnails(folder: Path, entries: Sequence[Mapping[str, Any]], draw: Callable[[Mapping[str, Any]], Row]
+                ) -> Dict[str, Any]:
+    """Write the thumbnails of the first `MOST` entries, JPEG, by JOBS processes; gives what gallery.json says of them."""
+    from common.base.pictures import write_rgb
+
+    def one(numbered: Tuple[int, Mapping[str, Any]]) -> Tuple[str, List[str]]:
+        panels = draw(numbered[1]).panels
+        name = f"thumbnails/{numbered[0]}.jpg"
+        write_rgb(folder / name, thumbnail(panels))
+        return name, [panel.label for panel in panels if panel.cover]
+
+    drawn = list(workers.ordered(one, list(enumerate(entries[:MOST]))))
+    return {"labels": drawn[0][1], "left_out": len(entries) - len(drawn),
+            "images": [{"sample": entry["sample"], "image": name} for entry, (name, _) in zip(entries, drawn)]}
+
+
+def write(folder: files.PathLike, rows: Sequence[Row], note: str, legend: Sequence[Tuple[str, str]] = (),
+          others: Sequence[Mapping[str, Any]] = (), draw: Optional[Callable[[Mapping[str, Any]], Row]] = None) -> None:
+    """Write `<folder>/gallery.json` and the pictures it names, in `gallery` and `thumbnails`; earlier ones are removed.
 
     note: what the panels show and how the samples were picked. legend: (colour as #rrggbb, what it stands for).
+    others: rows of the accuracy file that are not among `rows`, the worst first, of which `draw` makes a row with at least
+    the cover's panels, for the thumbnail.
     """
     from common.base.pictures import write_rgb
     if not rows:
         raise UserError(f"{folder}: there is no sample to show")
     folder = Path(folder)
     if (folder / "gallery.json").exists():  # of the pictures that are there, those that it names are its own
-        for old in files.read_json(folder / "gallery.json", "gallery")["rows"]:
-            for panel in old["panels"]:
-                (folder / panel["image"]).unlink(missing_ok=True)
+        old = files.read_json(folder / "gallery.json", "gallery")
+        for shown in [panel for row in old["rows"] for panel in row["panels"]] + old.get("thumbnails", {}).get("images", []):
+            (folder / shown["image"]).unlink(missing_ok=True)
     listed: List[Dict[str, Any]] = []
     for number, row in enumerate(rows):
         panels = []
@@ -122,6 +168,10 @@ def write(folder: files.PathLike, rows: Sequence[Row], note: str, legend: Sequen
             panels.append({"label": panel.label, "value": panel.value, "image": name, "cover": panel.cover,
                            "width": panel.pixels.shape[1], "height": panel.pixels.shape[0]})
         listed.append({"sample": row.sample, "value": row.value, "panels": panels})
-    files.write_json(folder / "gallery.json", {"note": note, "rows": listed,
-                                               "legend": [{"colour": colour, "text": text} for colour, text in legend]})
-    print(f"{folder / 'gallery.json'}: {len(rows)} samples, {sum(len(row.panels) for row in rows)} pictures")
+    made: Dict[str, Any] = {"note": note, "rows": listed,
+                            "legend": [{"colour": colour, "text": text} for colour, text in legend]}
+    if draw and others:
+        made["thumbnails"] = _thumbnails(folder, others, draw)
+    files.write_json(folder / "gallery.json", made)
+    print(f"{folder / 'gallery.json'}: {len(rows)} samples, {sum(len(row.panels) for row in rows)} pictures"
+          + (f", {len(made['thumbnails']['images'])} thumbnails" if "thumbnails" in made else ""))

@@ -1,4 +1,5 @@
-// What a page offers beside what it shows without script: zoom, two pictures under one slider, tables that sort.
+// What a page offers beside what it shows without script: zoom, two pictures under one slider, a sample's picture in the
+// table, tables that sort.
 "use strict";
 (() => {
   const make = (name, attributes, ...inside) => {
@@ -68,6 +69,29 @@
                         make("figcaption", {}, `${names[0]} | ${names[1]}`));
     holder.style.maxWidth = `${Math.max(under.width, under.naturalWidth, 288)}px`;
     panels.before(make("details", {class: "slide"}, make("summary", {}, `Compare ${names[0]} and ${names[1]} by a slider`), holder));
+  }
+
+  // pictures beside the page: a sample's name opens its own below it, which is read then and not before
+  for (const link of document.querySelectorAll("a.beside")) {
+    const labels = link.closest("table").dataset.labels;
+    const name = link.textContent;
+    let figure = null;
+    const by = make("button", {type: "button", "aria-expanded": "false"}, name);
+    by.addEventListener("click", () => {
+      if (!figure) {
+        const image = make("img", {alt: `${name}: ${labels}`});
+        figure = make("figure", {role: "status", hidden: ""}, image, make("figcaption", {}, labels));
+        image.addEventListener("error", () => {
+          figure.replaceChildren(`There is no ${link.getAttribute("href")} beside this page.`);
+        });
+        by.after(figure);
+        image.src = link.href;
+      }
+      figure.hidden = !figure.hidden;
+      by.setAttribute("aria-expanded", String(!figure.hidden));
+    });
+    link.closest("td").dataset.value = name;
+    link.replaceWith(by);
   }
 
   // sort: the heads of a table of samples become buttons

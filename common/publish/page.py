@@ -1,9 +1,9 @@
 """The report as one HTML page that needs nothing else: `python3 -m common.publish.page REPORT... --output HTML`.
 
 Beside each report may lie `gallery.json`, the model's pictures (`common.publish.gallery`). The page holds them as data URIs and
-its charts as SVG, and fetches nothing; its one script (`common.publish.explore`) is not needed to read it.
-What the reference measured is drawn hollow and dashed, what
-was measured here is drawn full.
+its charts as SVG, and fetches nothing; its one script (`common.publish.explore`) is not needed to read it. Thumbnails of the
+samples that it does not show lie beside it, in `thumbnails`, and are read when one asks for them.
+What the reference measured is drawn hollow and dashed, what was measured here is drawn full.
 """
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import argparse
 import base64
 import io
 import math
+import re
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -352,21 +353,45 @@ def places(model: str, folder: Path, rows: Sequence[Mapping[str, Any]]) -> Dict[
             if row["value"] == drawn["value"] and row["sample"].startswith(drawn["sample"])}
 
 
-def spread(one: Mapping[str, Any], folder: Path) -> List[Any]:
+def thumbnails(model: str, folder: Path, beside: Path) -> Dict[str, Tuple[str, Path]]:
+    """By sample: where its thumbnail is for a page in the folder `beside`, and the file that the gallery left."""
+    if not (folder / "gallery.json").is_file():
+        return {}
+    found = files.read_json(folder / "gallery.json", "gallery").get("thumbnails", {}).get("images", [])
+    own = folder.resolve() == beside.resolve()
+    return {each["sample"]: (each["image"] if own else each["image"].replace("/", f"/{model}/"), folder / each["image"])
+            for each in found}
+
+
+def put_beside(output: Path, reports: Sequence[Tuple[Mapping[str, Any], Path]]) -> None:
+    """Copy the thumbnails of reports that lie elsewhere to the page's folder; those that the page there named are removed."""
+    if output.is_file():
+        for place in re.findall(r'href="(thumbnails/[\w-]+/[0-9]+\.jpg)"', output.read_text(encoding="utf-8", errors="replace")):
+            (output.parent / place).unlink(missing_ok=True)
+    for one, folder in reports:
+        for place, source in thumbnails(one["model"], folder, output.parent).values():
+            if (output.parent / place).resolve() != source.resolve():
+                files.write_bytes(output.parent / place, files.existing_file(source, "a thumbnail").read_bytes())
+
+
+def spread(one: Mapping[str, Any], folder: Path, beside: Optional[Path]) -> List[Any]:
     """Every sample's figure and every class's, from the accuracy.json beside the report."""
     from dominate import tags
     if not one["accuracy"] or not (folder / "accuracy.json").is_file():
         return []
     found = files.read_json(folder / "accuracy.json", "accuracy")
+    small = {name: place for name, (place, _) in thumbnails(one["model"], folder, beside).items()} if beside else {}
+    about = files.read_json(folder / "gallery.json", "gallery")["thumbnails"] if small else {}
     made = [tags.h3("Every sample"), explore.histogram(one["accuracy"], [row["value"] for row in found["rows"]]),
-            explore.samples(one["accuracy"], found["rows"], places(one["model"], folder, found["rows"]))]
+            explore.samples(one["accuracy"], found["rows"], places(one["model"], folder, found["rows"]),
+                            explore.Beside(small, about["labels"], about["left_out"]) if small else None)]
     if found.get("classes"):
         made += [tags.h3("Every class"), explore.classes(found["classes"])]
     return [*made, explore.downloads(one["model"], one, found["rows"])]
 
 
-def section(one: Mapping[str, Any], folder: Path, side: int) -> Any:
-    """One model's part of the page. folder: where its gallery's pictures are."""
+def section(one: Mapping[str, Any], folder: Path, side: int, beside: Optional[Path] = None) -> Any:
+    """One model's part of the page. folder: where its gallery's pictures are; beside: as in `build`."""
     from dominate import tags
     inputs = one["inputs"]
     made = tags.section(tags.h2(one["title"], " ", badge(one["verdict"])), id=one["model"])
@@ -381,7 +406,7 @@ def section(one: Mapping[str, Any], folder: Path, side: int) -> Any:
     listed = folder / "gallery.json"
     if listed.is_file():
         made.add(pictures(files.read_json(listed, "gallery"), one["model"], folder, one["accuracy"], side))
-    made.add(*spread(one, folder))
+    made.add(*spread(one, folder, beside))
     rows = bars(one)
     if rows:
         if report.smaller(one):
@@ -418,8 +443,11 @@ def summary(reports: Sequence[Mapping[str, Any]]) -> Any:
     return table((*report.HEAD, "data / weights"), rows, (6,))
 
 
-def build(reports: Sequence[Tuple[Mapping[str, Any], Path]], side: int) -> str:
-    """The whole page as text. reports: each with the folder it lies in; side: of the pictures, pixels."""
+def build(reports: Sequence[Tuple[Mapping[str, Any], Path]], side: int, beside: Optional[Path] = None) -> str:
+    """The whole page as text. reports: each with the folder it lies in; side: of the pictures, pixels.
+
+    beside: the folder that the page will lie in, for links to thumbnails there (`put_beside`); None: no thumbnails.
+    """
     try:
         import dominate
         from dominate import tags
@@ -435,15 +463,16 @@ def build(reports: Sequence[Tuple[Mapping[str, Any], Path]], side: int) -> str:
     if len(ones) > 1:
         page.body.add(cover(reports, side))
     for one, folder in reports:
-        page.body.add(section(one, folder, side))
-    explore.furnish(page)
+        page.body.add(section(one, folder, side, beside))
+    asks = beside and any(thumbnails(one["model"], folder, beside) for one, folder in reports)
+    explore.furnish(page, "data: 'self' file:" if asks else "data:")
     return page.render(pretty=False) + "\n"
 
 
-def fitting(reports: Sequence[Tuple[Mapping[str, Any], Path]]) -> str:
+def fitting(reports: Sequence[Tuple[Mapping[str, Any], Path]], beside: Optional[Path] = None) -> str:
     """The page with the largest pictures that keep it below the limit. Raises `UserError` when none do."""
     for side in SIDES:
-        text = build(reports, side)
+        text = build(reports, side, beside)
         if len(text.encode("utf-8")) < LIMIT:
             return text
     raise UserError(f"the page would have {files.size(len(text.encode('utf-8')))}, at most {files.size(LIMIT)} are "
@@ -456,7 +485,10 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
                         help="report.json of a model; gallery.json lies beside it")
     parser.add_argument("--output", required=True, metavar="HTML", help="file to write")
     args = parser.parse_args(argv)
-    files.write_text(args.output, fitting([(reports.report(path), Path(path).parent) for path in args.reports]))
+    shown, output = [(reports.report(path), Path(path).parent) for path in args.reports], Path(args.output)
+    text = fitting(shown, output.parent)
+    put_beside(output, shown)
+    files.write_text(output, text)
     print(f"{args.output}: {files.size(Path(args.output).stat().st_size)}, open it in a browser")
 
 
