@@ -122,7 +122,7 @@ def _range(state: checkpoint.State) -> float:
 def seeded(seed: int = 0, blocks: int = 16, features: int = 64, scale: int = 2) -> EDSR:
     """The baseline with seeded weights, never trained."""
     torch.manual_seed(seed)
-    return EDSR(blocks, features, scale).eval()
+    return checkpoint.mark_untrained(EDSR(blocks, features, scale)).eval()
 
 
 def from_upstream(ours: EDSR, **options: object) -> nn.Module:

@@ -29,6 +29,8 @@ ROW = {"required": ["sample", "histogram"], "properties": {"sample": {"type": "s
     "type": "array", "minItems": 19, "maxItems": 19, "items": {
         "type": "array", "minItems": 19, "maxItems": 19, "items": {"type": "integer", "minimum": 0}}}}}
 """The schema of what `one` keeps of a sample."""
+PLAIN = "one class everywhere"
+"""The plain method that a working network is better than."""
 
 
 def interpolation(outputs: int, inputs: int) -> np.ndarray:
@@ -99,6 +101,12 @@ def score(scores: np.ndarray, truth: np.ndarray) -> Tuple[np.ndarray, np.ndarray
 def mean_iou(histogram: np.ndarray) -> float:
     """mIoU in per cent: the mean over the classes that truth or result has. The histogram must not be empty."""
     return float(100 * np.nanmean(metrics.iou_per_class(histogram)))
+
+
+def one_class(histogram: np.ndarray) -> float:
+    """mIoU in per cent of calling every pixel of one class, the most frequent: over the classes that the truth has."""
+    true = histogram.sum(1)
+    return float(100 * true.max() / true.sum() / np.count_nonzero(true))
 
 
 def main_outputs(folder: files.PathLike) -> Dict[str, Path]:
@@ -184,7 +192,8 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
         files.write_json(Path(args.out) / "result.json", result)
         if args.accuracy:
             verdicts.write_accuracy(args.accuracy, model, result["mIoU_percent"],
-                                    {stem: mean_iou(histogram) for stem, histogram in histograms.items()}, classes=[
+                                    {stem: mean_iou(histogram) for stem, histogram in histograms.items()},
+                                    {"name": PLAIN, "value": one_class(np.array(result["confusion"]))}, [
                                         {"name": entry["name"], "value": entry["IoU_percent"],
                                          "colour": "#%02x%02x%02x" % cityscapes.CLASSES[entry["train_id"]].colour}
                                         for entry in result["classes"]])

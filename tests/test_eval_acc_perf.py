@@ -196,6 +196,18 @@ def test_an_account_whose_group_can_write_runs_the_newest_ais_bench(model, proje
     check(project, model, result, npu=True)
 
 
+def test_weights_that_are_not_marked_as_untrained_and_draw_no_digit_end_with_status_1_and_the_reasons(project, inputs, tmp_path):
+    from common.convert import checkpoint
+    path = tmp_path / "latest_net_G.pth"
+    checkpoint.save(dict(checkpoint.load(inputs("CGAN")[1])), path)
+    result = evaluate(project, lambda model: (None, path), "CGAN", machine(tmp_path / "bin"))
+    assert result.returncode == 1, result.stdout[-2000:] + result.stderr
+    assert result.stdout.splitlines()[-1].strip().startswith("no working model has a read rate of 19 % (chance is 10 %")
+    assert "likely weights that were never loaded" in result.stdout.splitlines()[-1]
+    assert "untrained weights, their accuracy says nothing" in evaluate(
+        project, inputs, "CGAN", machine(tmp_path / "other")).stdout
+
+
 @pytest.mark.full
 def test_a_machine_with_atc_and_without_an_npu_runs_on_onnxruntime(project, inputs, tmp_path):
     result = evaluate(project, inputs, "CGAN", machine(tmp_path / "bin", "atc", "benchmark.x86_64", "msame"))

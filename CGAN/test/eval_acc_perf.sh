@@ -10,7 +10,7 @@ usage: bash test/eval_acc_perf.sh [--pth=FILE] [--seed=N] [--width=N] [--dataset
   --width          columns of the input: noise values and classes (default: 72 = 62 + 10)
   --datasets_path  taken as with the other models, and not read: the noise is the data
 Exit status: 0; 1 when a stage fails, the pictures do not agree with PyTorch's, or the read rate falls more than 1 %
-below PyTorch's; 2 for wrong usage.
+below PyTorch's or is one that no working model has; 2 for wrong usage.
 END
 }
 pth=CGAN_G.pth seed=0 width=72

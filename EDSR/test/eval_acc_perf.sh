@@ -12,7 +12,7 @@ usage: bash test/eval_acc_perf.sh --datasets_path=FOLDER [--pth=FILE] [--size=N]
                    features, else 1)
   --devices        divides the inference of the dataset among these devices: 0,1,2,3 (default: device 0 alone)
 Exit status: 0; 1 when a stage fails, the outputs do not agree with PyTorch's, or the PSNR falls more than 1 % below its
-reference; 2 for wrong usage.
+reference or is one that no working model has; 2 for wrong usage.
 END
 }
 datasets_path='' pth=edsr_baseline_x2-1bc95232.pt size='' res_scale='' devices=''

@@ -15,7 +15,7 @@ usage: bash test/eval_acc_perf.sh --datasets_path=FOLDER [--pth=FILE] [--batch_s
   --devices        divides the inference of the dataset among these devices: 0,1,2,3 (default: device 0 alone)
 LIMIT=N in the environment takes the first N photos.
 Exit status: 0; 1 when a stage fails, the outputs do not agree with PyTorch's, or the mIoU falls more than 1 % below its
-reference; 2 for wrong usage.
+reference or is one that no working model has; 2 for wrong usage.
 END
 }
 datasets_path='' pth=cityscapes_easy2hard_intrada_with_norm.pth batch_size=1 batch_sizes='1 4 8 16 32' loop='' devices=''

@@ -11,7 +11,7 @@ usage: bash test/eval_acc_perf.sh --datasets_path=FOLDER [--pth=FILE] [--loop=N]
   --devices        divides the inference of the dataset among these devices: 0,1,2,3 (default: device 0 alone)
 A list val_ids.txt in the dataset's folder is used in place of this folder's.
 Exit status: 0; 1 when a stage fails, the outputs do not agree with PyTorch's, or an IoU falls more than 1 % below its
-reference; 2 for wrong usage.
+reference or is one that no working model has; 2 for wrong usage.
 END
 }
 datasets_path='' pth=nested_unet.pth loop='' devices=''

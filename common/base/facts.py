@@ -43,6 +43,25 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class Floor:
+    """The figure that no working model falls to, in the metric's unit.
+
+    Where a plain method was measured on the same samples, it is that method's figure minus `below`, at most `most`.
+    """
+
+    value: float
+    """The floor where no such method was measured."""
+    why: str
+    """Where that number is from."""
+    likely: str
+    """What is likely wrong with a model at the floor."""
+    baseline: Optional[str] = None
+    """The plain method, as accuracy.json names it."""
+    below: float = 0.0
+    most: Optional[float] = None
+
+
+@dataclass(frozen=True)
 class Metric:
     """What accuracy means for a model. `tolerance` is the relative loss that still passes (0.01 is one per cent)."""
 
@@ -56,6 +75,7 @@ class Metric:
     """The lowest and the highest value there is."""
     mean: bool = True
     """Whether the figure is the mean of the samples' own."""
+    floor: Optional[Floor] = None
 
 
 @dataclass(frozen=True)
@@ -96,13 +116,13 @@ def load(place: PathLike) -> Facts:
     if not path.exists():
         raise UserError(f"{path}: no such file; run this in a model's folder")
     raw = files.read_json(path, "facts")
-    span = _span(raw["metric"])
+    span, floor = _span(raw["metric"]), raw["metric"].get("floor")
     return Facts(
         name=raw["name"], title=raw["title"], paper=raw["paper"], network=raw["network"],
         upstream=raw["upstream"], weights=raw["weights"],
         inputs=[_tensor(entry) for entry in raw["inputs"]],
         outputs=[_tensor(entry) for entry in raw["outputs"]],
-        metric=Metric(**{**raw["metric"], "range": span}),
+        metric=Metric(**{**raw["metric"], "range": span, "floor": floor and Floor(**floor)}),
         references=[Reference(**entry) for entry in raw["references"]],
         atc=raw["atc"], extra=raw.get("extra", {}), cost=raw.get("cost"))
 

@@ -31,20 +31,25 @@ _SLACK, _VIEWS = 1 << 20, 8
 tensors may share what is stored, or repeat a value with stride 0, and a giant of a few stored bytes fills memory."""
 
 
+UNTRAINED = "untrained"
+"""The mark of weights that were never trained: an entry of the state_dict's own metadata, which PyTorch keeps in the file and
+load_state_dict ignores. What is trained from them has a state_dict of its own, without it."""
 _SCRIPT = "is a TorchScript archive; expected a checkpoint of tensors (torch.save of a state_dict)"
 
 
 class Loaded(Dict[str, "torch.Tensor"]):
-    """Tensors by name, as `load` gives them; `source` is the file, for messages."""
+    """Tensors by name, as `load` gives them; `source` is the file, for messages, `untrained` whether it has the mark."""
 
     source: Optional[Path] = None
+    untrained: bool = False
 
 
 def load(path: files.PathLike, sha256: Optional[str] = None, size: Optional[int] = None) -> Loaded:
     """Read a checkpoint into `{name: tensor}` on the CPU, running no code that it may hold (`weights_only=True`).
 
     Wrapping dictionaries (`{"state_dict": …}`) are opened, prefixes that all names share (`module.`, `_orig_mod.`,
-    `model.`, `net.`, `generator.`) are taken off, floating-point tensors of any width become float32.
+    `model.`, `net.`, `generator.`) are taken off, floating-point tensors of any width become float32. The mark that `save`
+    gives weights that were never trained is read back.
 
     sha256, size: if given, the file's checksum (hexadecimal) and size in bytes, checked before anything is read.
 
@@ -117,7 +122,7 @@ def _state(path: Path, content: Any) -> Loaded:
                             "contiguous tensors (value.clone())")
     state = Loaded((name, value.detach().float() if value.is_floating_point() else value.detach())
                    for name, value in _without_prefixes(content).items())
-    state.source = path
+    state.source, state.untrained = path, _marked(content)
     for name, value in state.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise UserError(f"{path}: {name}: has NaN or infinite values; expected finite weights")
@@ -150,6 +155,12 @@ def _unwrapped(path: Path, content: Mapping[Any, Any]) -> Mapping[Any, Any]:
         content = content[key]
 
 
+def _marked(content: Mapping[Any, Any]) -> bool:
+    metadata = getattr(content, "_metadata", None)  # whatever the file says
+    own = metadata.get("") if isinstance(metadata, Mapping) else None
+    return isinstance(own, Mapping) and own.get(UNTRAINED) is True
+
+
 def _without_prefixes(content: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
     """The tensors by the names that they have without the prefixes that all of them share."""
     while True:
@@ -166,8 +177,19 @@ def without_statistics(state: State) -> State:
     """
     kept = Loaded((name, value) for name, value in state.items()
                   if not name.endswith((".running_mean", ".running_var", ".num_batches_tracked")))
-    kept.source = getattr(state, "source", None)
+    kept.source, kept.untrained = getattr(state, "source", None), getattr(state, "untrained", False)
     return kept
+
+
+def mark_untrained(network: torch.nn.Module) -> torch.nn.Module:
+    """Note on `network` that its weights were never trained: `save` writes the mark, the export keeps it."""
+    network.untrained = True
+    return network
+
+
+def untrained(network: torch.nn.Module) -> bool:
+    """Whether the network, or one within it, has the mark."""
+    return any(getattr(module, "untrained", False) is True for module in network.modules())
 
 
 def width(state: State, *names: str, axis: int = 0) -> int:
@@ -228,7 +250,7 @@ def fit(network: torch.nn.Module, state: State) -> torch.nn.Module:
         if name not in expected:
             raise misfit(state, name, "no such tensor", list(value.shape), kind)
     network.load_state_dict(filled, strict=True, assign=True)
-    return network.eval()
+    return (mark_untrained(network) if getattr(state, "untrained", False) else network).eval()
 
 
 @torch.no_grad()
@@ -237,7 +259,7 @@ def randomize(network: torch.nn.Module, seed: int, *example: torch.Tensor) -> to
 
     Weights are normal with variance 2 / inputs (He et al., arXiv 1502.01852), biases and BatchNorm's shift normal with
     standard deviation 0.1, its scale 1. BatchNorm's statistics are those of one pass over `example`, the network's
-    inputs; without it they stay 0 and 1.
+    inputs; without it they stay 0 and 1. The network is marked as never trained.
     """
     generator = torch.Generator().manual_seed(seed)
     norms = [module for module in network.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
@@ -255,14 +277,21 @@ def randomize(network: torch.nn.Module, seed: int, *example: torch.Tensor) -> to
         network.train()(*example)
         for norm in norms:
             norm.momentum = 0.1
-    return network.eval()
+    return mark_untrained(network).eval()
 
 
 def save(source: Union[torch.nn.Module, State], path: files.PathLike) -> None:
-    """Write a network's state_dict, or a dictionary of named tensors, atomically; `load` reads it back."""
+    """Write a network's state_dict, or a dictionary of named tensors, atomically; `load` reads it back.
+
+    Weights that were never trained keep their mark: a plain state_dict still, which everything that loads one loads.
+    """
     state = source.state_dict() if isinstance(source, torch.nn.Module) else source
+    marked = untrained(source) if isinstance(source, torch.nn.Module) else getattr(source, "untrained", False)
     # A clone, because torch.save writes the whole storage behind a view.
     state = {name: value.detach().cpu().clone() for name, value in state.items()}
+    if marked:
+        state = collections.OrderedDict(state)  # a dict has no room for metadata
+        vars(state)["_metadata"] = {"": {UNTRAINED: True}}
     with files.atomic(path) as temporary, open(temporary, "wb") as file:
         try:
             torch.save(state, file)

@@ -12,7 +12,7 @@ import torch
 
 from common.base import files, metrics
 from common.base.errors import UserError
-from common.convert import trace
+from common.convert import checkpoint, trace
 from common.convert.trace import OPSET
 
 OTHER_SIZES = ((24, 40), (37, 23), (1, 1))
@@ -65,14 +65,16 @@ def export(network: torch.nn.Module, inputs: Sequence[Port], outputs: Sequence[s
     on inputs other than those of the trace, for batch 1 and 2 where the batch is dynamic and, with free_size, for other
     heights and widths, the last two axes of every input and output, odd ones among them. tolerance: the largest
     absolute difference allowed, in units of the output. metadata: the variant of the network, kept in the file
-    (`metadata_props`, as text) for all later stages (`common.data.variant`), with the number of parameters.
+    (`metadata_props`, as text) for all later stages (`common.data.variant`), with the number of parameters and the mark of
+    weights that were never trained.
     suspicion: what else may be wrong where ONNX and PyTorch differ or the output makes no sense. With SOURCE=upstream
     the upstream's network is traced, and held to `network` all the same.
     Gives back the worst differences found (`metrics.difference`). Raises `UserError` where a check fails.
     """
     network = network.eval()
     metadata = {**{key: str(value) for key, value in metadata.items()},
-                "parameters": str(sum(parameter.numel() for parameter in network.parameters()))}
+                "parameters": str(sum(parameter.numel() for parameter in network.parameters())),
+                **({checkpoint.UNTRAINED: "yes"} if checkpoint.untrained(network) else {})}
     axes = {name: {**({0: "N"} if dynamic_batch else {}), **({2: f"{of}H", 3: f"{of}W"} if free_size else {})}
             for names, of in (([port.name for port in inputs], ""), (outputs, "output_")) for name in names}
     example = tuple(torch.from_numpy(port.random(seed=0)) for port in inputs)

@@ -1,6 +1,7 @@
 """Seeded weights for runs without a checkpoint: `python3 -m common.convert.seed --output PTH` in a model's folder.
 
-They show that the way works and that backends agree. They were never trained: no accuracy follows from them.
+They show that the way works and that backends agree. They were never trained, which a mark in the file says
+(`checkpoint.UNTRAINED`): no accuracy follows from them.
 """
 from __future__ import annotations
 

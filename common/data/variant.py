@@ -49,7 +49,7 @@ def find(model: facts.Facts, onnx: Optional[str] = None, prep: Optional[str] = N
     """
     told, left = of_model(onnx, model.name) if onnx else {}, of_samples(prep) if prep else {}
     for key in sorted(set(told) & set(left)):
-        if key not in ("checkpoint_sha256", "upstream", "parameters") and told[key] != left[key]:
+        if key not in ("checkpoint_sha256", "upstream", "parameters", "untrained") and told[key] != left[key]:
             raise UserError(f"{prep}: was preprocessed for a model of {key} {left[key]}, {onnx} has {key} {told[key]}; "
                             "run the preprocess script for this model")
     return {**left, **told}

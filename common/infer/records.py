@@ -18,6 +18,11 @@ def read(path: files.PathLike) -> Dict[str, Any]:
     return found
 
 
+def untrained(record: Mapping[str, Any]) -> bool:
+    """Whether the model that a record is of has the mark of weights that were never trained."""
+    return "untrained" in record["provenance"].get("metadata", {})
+
+
 def parse(value: Any, where: files.PathLike) -> Dict[str, Any]:
     """A record, of a stand-in or over several NPUs, that was read already."""
     by = value.get("provenance") if isinstance(value, dict) else None

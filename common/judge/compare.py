@@ -37,6 +37,7 @@ def compare(model: facts.Facts, build: files.PathLike, run: str, engines: Sequen
     build = Path(build)
     columns: List[Dict[str, Any]] = []
     missing: Dict[str, str] = {}
+    seeded = files.read_json(build / "inputs.json", "inputs")["checkpoint"] == "seeded"
     for name in dict.fromkeys(("ONNX", *engines, "OM", "GPU")):
         folder = build if name == "ONNX" else build / "compare" / name
         why = engine.missing(build / ".args" / f"engine-{name}") if name in engines else None
@@ -47,7 +48,7 @@ def compare(model: facts.Facts, build: files.PathLike, run: str, engines: Sequen
         heading, by, speed, checksum = name, f"result files in {(folder / 'results').resolve()}", None, None
         if name == "ONNX" or name in engines:
             record = records.read(folder / run)
-            origin, speed = record["provenance"], record["samples_per_s"]
+            origin, speed, seeded = record["provenance"], record["samples_per_s"], seeded or records.untrained(record)
             checksum = origin["model_sha256"]
             heading = "ONNX" if origin["provider"].startswith("CPUExecutionProvider") else f"ONNX, {origin['device']}"
             if origin["backend"] == "openvino" or engine.REHEARSED in origin["provider"]:
@@ -61,7 +62,7 @@ def compare(model: facts.Facts, build: files.PathLike, run: str, engines: Sequen
     verdicts = [column["agreement"]["verdict"] for column in columns]
     return {"model": model.title, "metric": model.metric.name, "unit": model.metric.unit,
             "samples": columns[0]["agreement"]["samples"],
-            "seeded": files.read_json(build / "inputs.json", "inputs")["checkpoint"] == "seeded",
+            "seeded": seeded,
             "pytorch": reports.value(build / "pytorch/accuracy.json", model), "columns": columns, "missing": missing,
             "verdict": "fail" if "fail" in verdicts else "pass"}
 

@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, Iterable, Mapping, Optional
+from typing import Any, Dict, Iterable, Mapping, Optional, Tuple
 
 from common.base import facts, files, json_files
 from common.base.errors import UserError
 from common.infer import records
 
-SCHEMA = 3
+SCHEMA = 4
 """Of report.json, as `common/base/schemas/report.schema.json` says."""
 EDITED = "the file was edited or two runs were mixed, make it again"
 
@@ -16,6 +16,43 @@ EDITED = "the file was edited or two runs were mixed, make it again"
 def verdict(value: float, reference: float, tolerance: float) -> str:
     """"pass" unless the value falls more than `tolerance` (relative) below the reference."""
     return "pass" if value >= reference - tolerance * abs(reference) else "fail"
+
+
+def bound(floor: Mapping[str, Any], baseline: Optional[Mapping[str, Any]]) -> Tuple[float, bool]:
+    """The figure that no working model falls to, and whether the baseline on the same samples gave it.
+
+    floor: `facts.Floor`, as a mapping; baseline: an accuracy's.
+    """
+    if not baseline or baseline["name"] != floor.get("baseline"):
+        return floor["value"], False
+    found, most = baseline["value"] - floor.get("below", 0.0), floor.get("most")
+    return (found, True) if most is None or found < most else (most, False)
+
+
+def doubt(section: Mapping[str, Any]) -> Optional[str]:
+    """Of an accuracy at the floor: that no working model has it, and the likely reasons, in one line; else None.
+
+    section: `value`, `metric`, `unit`, `baseline`, and `floor` (None: there is none) and `untrained`.
+    """
+    floor, unit = section["floor"], f" {section['unit']}" if section["unit"] else ""
+    if not floor:
+        return None
+    least, beside = bound(floor, section["baseline"])
+    if section["value"] > least:
+        return None
+    why = floor["why"]
+    if beside:
+        less = f" less {floor['below']:g}{unit}" if floor.get("below") else ""
+        why = f"{floor['baseline']} on the same samples{less}"
+    return (f"no working model has a {section['metric']} of {least:.4g}{unit} ({why}) or less: "
+            + ("untrained weights, their accuracy says nothing" if section["untrained"] else f"likely {floor['likely']}"))
+
+
+def accuracy_verdict(section: Mapping[str, Any]) -> str:
+    """The verdict on an accuracy from its figures: "fail" at the floor unless the weights were never trained."""
+    if doubt(section) and not section["untrained"]:
+        return "fail"
+    return "none" if section["reference"] is None else verdict(section["value"], section["reference"], section["tolerance"])
 
 
 def overall(verdicts: Iterable[str]) -> str:
@@ -133,10 +170,12 @@ def report(path: files.PathLike) -> Dict[str, Any]:
     if own and found["inputs"]["checkpoint"] == "seeded":
         raise UserError(f"{path}: has an accuracy of seeded weights, which were never trained; {EDITED}")
     if own:
-        expected = "none" if own["reference"] is None else verdict(own["value"], own["reference"], own["tolerance"])
+        expected = accuracy_verdict(own)
         if own["verdict"] != expected:
             raise UserError(f"{path}: accuracy says {own['verdict']}, its figures say {expected}: {own['value']:g}, reference "
                             f"{own['reference']}; {EDITED}")
+        if own["doubt"] != doubt(own):
+            raise UserError(f"{path}: accuracy's doubt is {own['doubt']!r}, its figures say {doubt(own)!r}; {EDITED}")
         if len(own["worst"]) != min(WORST, own["samples"]):
             raise UserError(f"{path}: accuracy lists {len(own['worst'])} of {own['samples']} samples; {EDITED}")
     for run in found["performance"]:

@@ -7,7 +7,6 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from common.base import errors, facts, files
 from common.judge import reports
-from common.judge.reports import verdict
 
 
 def write_accuracy(path: files.PathLike, model: facts.Facts, value: float, rows: Mapping[str, float],
@@ -31,36 +30,41 @@ def published_counts(model: facts.Facts, accuracy: Mapping[str, Any], checkpoint
 
 
 def judge(model: facts.Facts, accuracy: Mapping[str, Any], pytorch: Optional[Mapping[str, Any]],
-          checkpoint_sha256: str) -> Dict[str, Any]:
-    """Hold a measured accuracy against its reference.
+          checkpoint_sha256: str, untrained: bool = False) -> Dict[str, Any]:
+    """Hold a measured accuracy against its reference, and against the floor that no working model falls to.
 
     The published figure counts for the published checkpoint on the whole published set; PyTorch's own result on the
-    same samples counts otherwise.
+    same samples counts otherwise. untrained: whether the checkpoint says that its weights were never trained; below the
+    floor they do not fail.
     """
+    floor, gap = model.metric.floor, None
+    reference: Optional[float] = None
     if published_counts(model, accuracy, checkpoint_sha256):
         entry = model.reference(model.metric.name, "published")
         reference, source = entry.value, f"published, {entry.definition}"
     elif pytorch is not None:
         reference, source = pytorch["value"], "PyTorch on the same samples with the same checkpoint"
     else:
-        return {"reference": None, "source": "none on these samples", "gap_percent": None,
-                "tolerance": model.metric.tolerance, "verdict": "none"}
-    return {"reference": reference, "source": source,
-            "gap_percent": 100 * (accuracy["value"] - reference) / reference if reference else None,
-            "tolerance": model.metric.tolerance,
-            "verdict": verdict(accuracy["value"], reference, model.metric.tolerance)}
+        source = "none on these samples"
+    if reference:
+        gap = 100 * (accuracy["value"] - reference) / reference
+    found = {"reference": reference, "source": source, "gap_percent": gap, "tolerance": model.metric.tolerance,
+             "floor": floor and vars(floor), "untrained": untrained}
+    section = {**accuracy, **found}
+    return {**found, "doubt": reports.doubt(section), "verdict": reports.accuracy_verdict(section)}
 
 
 def accuracy_lines(section: Mapping[str, Any]) -> List[str]:
-    """The accuracy section in one or two lines: the measured figure, then its reference and verdict."""
+    """The accuracy section in up to three lines: the measured figure, its reference and verdict, why it is impossible."""
     unit = f" {section['unit']}" if section["unit"] else ""
     line = f"  {section['metric']:9} {section['value']:.4f}{unit} over {section['samples']} samples"
     if section["baseline"]:
         line += f", {section['baseline']['name']} {section['baseline']['value']:.4f}{unit}"
+    doubt = [f"            {section['doubt']}"] if section["doubt"] else []
     if section["reference"] is None:
-        return [line]
+        return [line + (": fail" if section["verdict"] == "fail" else ""), *doubt]
     return [line, f"            reference {section['reference']:.4f}{unit} ({section['source']}): "
-                  f"{section['verdict']}"]
+                  f"{section['verdict']}", *doubt]
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -80,7 +84,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return int(not published_counts(model, accuracy, checksum))
     own = reports.accuracy(args.pytorch, model) if args.pytorch and Path(args.pytorch).exists() else None
     reports.same_samples(accuracy, own, args.accuracy)
-    section = {**accuracy, **judge(model, accuracy, own, checksum)}
+    found = judge(model, accuracy, own, checksum)
+    if found["doubt"]:  # PyTorch is loaded only where the mark matters
+        from common.convert import checkpoint
+        found = judge(model, accuracy, own, checksum, checkpoint.load(args.pth).untrained)
+    section = {**accuracy, **found}
     print("\n".join(accuracy_lines(section)))
     return int(section["verdict"] == "fail")
 

@@ -162,8 +162,11 @@ def judge(model: facts.Facts, build: Path, run: str, network: str) -> Dict[str, 
         ("half precision rehearsed", "compare/cpu-f16", _weights(build, network)),
         ("int8", "int8/run", (build / "int8/int8.onnx").stat().st_size))]
     source, count = files.read_json(build / "int8/source.json", {}), len(dataset.read_manifest(build / "int8/prep"))
-    seeded = files.read_json(build / "inputs.json", "inputs")["checkpoint"] == "seeded"
-    verdict, why = decide(model, rows[0], rows[-1], seeded)
+    doubt, untrained = None, records.untrained(records.read(build / run))
+    if (build / "accuracy.json").exists():
+        doubt = reports.doubt({**reports.accuracy(build / "accuracy.json", model), "untrained": untrained,
+                               "floor": model.metric.floor and vars(model.metric.floor)})
+    verdict, why = decide(model, rows[0], rows[-1], untrained, doubt)
     return {"model": model.title, "model_sha256": model_file.sha256(build / network), "scheme": SCHEME,
             "calibration": {"samples": count, "source": source["source"]}, "metric": model.metric.name,
             "unit": model.metric.unit, "tolerance": model.metric.tolerance,
@@ -184,11 +187,14 @@ def _row(model: facts.Facts, build: Path, name: str, folder: Path, run: str, siz
             "cosine": agreement["cosine"], "relative_euclidean": agreement["relative_euclidean"]}
 
 
-def decide(model: facts.Facts, plain: Mapping[str, Any], int8: Mapping[str, Any], seeded: bool) -> Tuple[str, str]:
+def decide(model: facts.Facts, plain: Mapping[str, Any], int8: Mapping[str, Any], untrained: bool,
+           doubt: Optional[str] = None) -> Tuple[str, str]:
     """The verdict on int8, and why. A metric that falls by more than the model's tolerance fails; without a metric, outputs
-    that miss a threshold of the agreement do; seeded weights give no verdict."""
-    if seeded:
+    that miss a threshold of the agreement do; weights never trained give no verdict. doubt: `reports.doubt` of float32."""
+    if untrained:
         return "none", "Seeded weights, never trained: no accuracy, no verdict"
+    if doubt:
+        return "fail", f"In float32 already {doubt}"
     if plain["accuracy"] is not None and int8["accuracy"] is not None:
         fall = 100 * (plain["accuracy"] - int8["accuracy"]) / abs(plain["accuracy"]) if plain["accuracy"] else 0.0
         verdict = reports.verdict(int8["accuracy"], plain["accuracy"], model.metric.tolerance)

@@ -185,9 +185,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                         "folder; not used for seeded weights")
     args = parser.parse_args(argv)
     model = facts.load(args.model)
-    inputs = Path("inputs.json")
-    seeded = inputs.is_file() and files.read_json(inputs, "inputs")["checkpoint"] == "seeded"
-    trials = Trials(args.onnx, args.prep, args.expected, Path(args.folder), model, [] if seeded else args.metric, args.limit)
+    untrained = "untrained" in model_file.metadata(args.onnx)
+    trials = Trials(args.onnx, args.prep, args.expected, Path(args.folder), model, [] if untrained else args.metric, args.limit)
     print(f"{model.title}: {half.mode()}, no NPU figure")
     found = search(trials)
     said = write(found, trials, Path("."))

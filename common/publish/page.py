@@ -399,6 +399,9 @@ def section(one: Mapping[str, Any], folder: Path, side: int, beside: Optional[Pa
                     tags.span("Weights: ", cls="dim"), report.WEIGHTS.get(
                         inputs["checkpoint"], inputs["checkpoint"]), "."))
     made.add(cards(one))
+    if one["accuracy"] and one["accuracy"]["doubt"]:
+        made.add(tags.p(tags.strong("Untrained: " if one["accuracy"]["untrained"] else "Error: "), one["accuracy"]["doubt"], ".",
+                        cls="warning"))
     first, *rest = history.told(one) or [""]
     if first:
         made.add(tags.h3(f"Changes {first}"), tags.ul(*[tags.li(

@@ -50,10 +50,11 @@ def make(model: facts.Facts, inputs: Mapping[str, str], accuracy: Optional[Mappi
             raise UserError(f"{runs[0]['provenance']['model']}: was exported from another checkpoint (SHA-256 "
                             f"{min(checksums - {checksum})[:12]}...) than {behind['checkpoint']['file']} "
                             f"({checksum[:12]}...); run make again from the export")
+    untrained = any(map(records.untrained, runs))
     section: Optional[Dict[str, Any]] = None
     if accuracy is not None and inputs["checkpoint"] != "seeded":
         rows = accuracy["rows"]
-        section = {**accuracy, **judge(model, accuracy, pytorch, checksum), "worst": rows[:WORST]}
+        section = {**accuracy, **judge(model, accuracy, pytorch, checksum, untrained), "worst": rows[:WORST]}
         section = {key: value for key, value in section.items() if key not in ("rows", "classes")}  # the page has them
     known = {run["provenance"]["model_sha256"] for run in runs}
     swept = [run for run in sweep if run["provenance"]["model_sha256"] in known]
@@ -212,6 +213,8 @@ def table(found: Sequence[Mapping[str, Any]]) -> List[str]:
         some = [report["model"] for report in found if report["inputs"][key] in names]
         if some:
             result.append(f"{text}: {', '.join(some)}")
+    result += [f"{report['model']}: {report['accuracy']['doubt']}" for report in found
+               if report["accuracy"] and report["accuracy"]["doubt"]]
     small = [report["model"] for report in found if smaller(report)]
     if small:
         result.append(f"networks of another size than the reference's, speeds cannot be compared: {', '.join(small)}")
