@@ -12,7 +12,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.base import errors, facts, files, pictures, settings
+from common.base import errors, facts, files, names, pictures, settings
 from common.base.errors import UserError
 from common.base.settings import FREE, side
 from common.data import dataset, variant
@@ -82,7 +82,7 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
         if args.save_img:
             pictures.write_rgb(dst / "png" / f"{path.stem}.png", tensor[0].transpose(1, 2, 0).astype(np.uint8))
         if args.npy:
-            with files.atomic(dst / "npy" / f"{path.stem}.npy") as temporary, open(temporary, "wb") as file:
+            with files.atomic(dst / "npy" / f"{names.stem(path.stem)}.npy") as temporary, open(temporary, "wb") as file:
                 np.save(file, tensor)
         return tensor, {"name": path.name, "width": width, "height": height,
                         "pad_x": tensor.shape[3] - width, "pad_y": tensor.shape[2] - height}

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 
+from common.base import names
 from common.base.errors import UserError
 from common.data import dataset, result_files
 from conftest import ROOT, environment, heed_ctrl_c
@@ -82,10 +83,32 @@ def test_case_10_names_results_of_a_picture_called_output_are_its_own(tmp_path, 
     assert {stem: sorted(numbers) for stem, numbers in result_files.find(tmp_path).items()} == right
 
 
-def test_case_10_names_a_space_in_a_pictures_name_is_said_to_be_there(tmp_path):
-    (tmp_path / "my photo.bin").write_bytes(b"")
-    with pytest.raises(UserError, match="my photo.bin: .* rename its picture, or give STREAM=1"):
-        dataset.write_info(tmp_path, tmp_path / "x.info", (1, 1))
+@pytest.mark.parametrize("sample, stem", [("my photo", "my%20photo"), ("50%", "50%25"), ("a%20b", "a%2520b"), ("a\u3000b", "a%E3%80%80b"),
+                                          ("照片", "照片"), ("a.b_1", "a.b_1")])
+def test_case_10_names_the_files_of_a_sample_hold_no_space_and_lead_back_to_it(tmp_path, sample, stem):
+    assert names.stem(sample) == stem and names.of_stem(stem) == sample
+    records = dataset.preprocess([(sample, [])], tmp_path / "p", lambda: (np.zeros((3, 2, 5), np.float32), {}), {}, 60)
+    assert records[0]["bin"] == f"bin/{stem}.bin" and [one["id"] for one in dataset.read_manifest(tmp_path / "p")] == [sample]
+    dataset.write_info(tmp_path / "p/bin", tmp_path / "x.info")
+    assert (tmp_path / "x.info").read_text() == f"0 {tmp_path}/p/bin/{stem}.bin 5 2\n"
+    for name in ("msame/{}_output_0", "benchmark/{}_1"):
+        path = tmp_path / f"{name.format(stem)}.bin"
+        path.parent.mkdir()
+        path.write_bytes(b"")
+        assert result_files.find(path.parent) == {sample: {int(path.stem[-1]): path}}
+    path = tmp_path / "ais_summary.json"
+    (tmp_path / "ais").mkdir()
+    (tmp_path / "ais/x_0.bin").write_bytes(b"")
+    path.write_text(json.dumps({"filesinfo": {"0": {"infiles": [f"p/bin/{stem}.bin"], "outfiles": ["ais/x_0.bin"]}}}))
+    assert result_files.find(tmp_path / "ais") == {sample: {0: tmp_path / "ais/x_0.bin"}}
+
+
+def test_a_name_leaves_room_for_what_the_tools_add(tmp_path):
+    sample = "n" * names.LONGEST
+    (tmp_path / f"{names.check(sample, 'x')}_output_99.bin").write_bytes(b"")
+    for name in (sample + "n", "é" * 121 + " "):
+        with pytest.raises(UserError, match="is longer than 241 bytes"):
+            names.check(name, "x")
 
 
 @pytest.mark.parametrize("summary, names", [

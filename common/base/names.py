@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Optional
+from urllib.parse import quote, unquote
 
 from common.base.errors import UserError
 
-LONGEST = 255
-"""Bytes of a file's name on the usual file systems."""
+LONGEST = 255 - len("_output_99.bin")
+"""Bytes of a sample's name: a file's has 255 on the usual file systems, and the tools add to it."""
 
 
 def fault(name: str) -> Optional[str]:
@@ -18,9 +20,20 @@ def fault(name: str) -> Optional[str]:
         return "leads out of its folder"
     if any(ord(character) < 32 or ord(character) == 127 for character in name):
         return "holds a control character, such as a line's end"
-    if len(os.fsencode(name)) > LONGEST:
-        return f"is longer than the {LONGEST} bytes of a file's name"
+    if len(os.fsencode(stem(name))) > LONGEST:
+        return f"is longer than {LONGEST} bytes, so that no file's name can hold it and what the tools add"
     return None
+
+
+def stem(sample: str) -> str:
+    """What a sample's files are named after: itself, each space in it, and each %, as an address has it (`%20`), because
+    benchmark's `.info` lists separate by spaces."""
+    return re.sub(r"[\s%]", lambda found: quote(found[0]), sample)
+
+
+def of_stem(text: str) -> str:
+    """The sample whose files are named after this: `stem` the other way round."""
+    return unquote(text)
 
 
 def check(name: str, where: object) -> str:

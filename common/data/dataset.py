@@ -91,10 +91,10 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
     if not sources:
         raise UserError(f"{folder}: no samples to preprocess")
     journal = Journal(folder / MANIFEST, {"settings": dict(settings), "code": uses.digest()}, SAMPLE)
-    target = {names.check(sample, folder): folder / bins / f"{sample}.bin" for sample, _ in sources}
+    target = {names.check(sample, folder): folder / bins / f"{names.stem(sample)}.bin" for sample, _ in sources}
     # hidden ones are what a killed run was writing; the next write of the same file replaces it
     others = {path for path in (folder / bins).glob("*.bin") if not path.name.startswith(".")} - set(target.values())
-    strays = others & {folder / bins / f"{names.check(sample, journal.path)}.bin" for sample in journal.left}
+    strays = others & {folder / bins / f"{names.stem(names.check(sample, journal.path))}.bin" for sample in journal.left}
     if others - strays:
         raise UserError(f"{min(others - strays)}: was not written by an earlier run of this script; give another, empty "
                         "folder")
@@ -111,7 +111,7 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
         sample, paths = entry
         array, about = make(*paths)
         write_bin(target[sample], array)
-        return {"bin": f"{bins}/{sample}.bin", "source": [str(path) for path in paths],
+        return {"bin": f"{bins}/{target[sample].name}", "source": [str(path) for path in paths],
                 "stamp": [stamp(path) for path in paths], "made": stamp(target[sample]),
                 "shape": list(array.shape), "dtype": str(array.dtype), **about}
 
@@ -141,11 +141,12 @@ def read_manifest(folder: files.PathLike) -> List[Dict[str, Any]]:
     found, seen = files.read_json(path, "manifest")["samples"], set()
     for record in found:
         name = names.check(record["id"], path)
+        stem = names.stem(name)
         if name in seen:
             raise UserError(f"{path}: names {name} twice; preprocess again, into an empty folder")
         seen.add(name)
-        if Path(names.inside(record["bin"], path)).name != f"{name}.bin":
-            raise UserError(f"{path}: {name} has {record['bin']!r}, expected {name}.bin; preprocess again, into an empty "
+        if Path(names.inside(record["bin"], path)).name != f"{stem}.bin":
+            raise UserError(f"{path}: {name} has {record['bin']!r}, expected {stem}.bin; preprocess again, into an empty "
                             "folder")
     return [{**record, "bin": str(Path(folder) / record["bin"])} for record in found]
 
@@ -170,14 +171,13 @@ def write_info(bins: files.PathLike, info: files.PathLike, size: Optional[Tuple[
         raise UserError(f"{folder}: expected .bin files, found none; run the preprocess script first")
     odd = next((path for path in paths if any(character.isspace() for character in str(path))), None)
     if odd is not None:
-        advice = ("rename its picture, or give STREAM=1, which needs no list" if any(map(str.isspace, odd.name)) else
-                  "give the folder by a relative path without spaces")
-        raise UserError(f"{odd}: the .info format separates by spaces, so no path in it may hold one; {advice}")
+        raise UserError(f"{odd}: the .info format separates by spaces, so no path in it may hold one; give the folder by a "
+                        "relative path without spaces")
     own = {} if size else {record["id"]: record["shape"][:-3:-1] for record in read_manifest(folder.parent)}
-    missing = next((path for path in paths if not size and path.stem not in own), None)
+    missing = next((path for path in paths if not size and names.of_stem(path.stem) not in own), None)
     if missing is not None:
         raise UserError(f"{missing}: is none of the samples of {folder.parent / MANIFEST}; preprocess again")
-    lines = ["{} {} {} {}\n".format(index, path, *(size or own[path.stem])) for index, path in enumerate(paths)]
+    lines = ["{} {} {} {}\n".format(index, path, *(size or own[names.of_stem(path.stem)])) for index, path in enumerate(paths)]
     files.write_text(info, "".join(lines))
     return len(paths)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
-from common.base import settings
+from common.base import names, settings
 from common.base.progress import progress
 from common.data import dataset, result_files
 
@@ -28,7 +28,8 @@ class Evaluation(NamedTuple):
     read: Callable[[Path], "np.ndarray"]
     """That file as the array that `one` takes."""
     one: Callable[[str, str, "np.ndarray"], Row]
-    """`one(sample, name, output)`: the row of a sample; its picture is written. name: the result file's stem."""
+    """`one(sample, name, output)`: the row of a sample; its picture is written. name: the result file's stem
+    (`names.of_stem`)."""
     finish: Callable[[Sequence[Row]], None]
     """Writes and prints the figures of all rows, given in the order of `samples`."""
     each: int = 0
@@ -51,7 +52,7 @@ def run(work: Evaluation) -> None:
 
     def one(sample: str) -> Row:
         path = work.find(sample)
-        return work.one(sample, path.stem, work.read(path))
+        return work.one(sample, names.of_stem(path.stem), work.read(path))
 
     rows = workers.ordered(one, work.samples, work.each)
     work.finish(list(progress(rows, "postprocess", len(work.samples))))

@@ -38,10 +38,10 @@ def find(folder: files.PathLike) -> Dict[str, Dict[int, Path]]:
         found.setdefault(stem, {})[int(number)] = path
     # one tool wrote them all: `foo_output_1.bin` beside `foo_1.bin`, or without a 0, is of a picture `foo_output`
     if found and all(stem.endswith("_output") and stem != "_output" and 0 in paths for stem, paths in found.items()):
-        return {stem[:-len("_output")]: paths for stem, paths in found.items()}
+        found = {stem[:-len("_output")]: paths for stem, paths in found.items()}
     if not found:
         raise UserError(f"{folder}: expected result files (<stem>_<number>.bin), found none; run the inference first")
-    return found
+    return {names.of_stem(stem): paths for stem, paths in found.items()}
 
 
 def records(folder: files.PathLike) -> List[Path]:
@@ -69,7 +69,8 @@ def from_summary(path: files.PathLike) -> Dict[str, Dict[int, Path]]:
     found: Dict[str, Dict[int, Path]] = {}
     for number, entry in entries.items():
         infile, outfiles = Path(entry["infiles"][0]), [Path(name) for name in entry["outfiles"]]
-        sample = names.check(re.sub(r"\.(bin|npy)$", "", infile.name, flags=re.IGNORECASE), f"{path}: entry {number}")
+        sample = names.check(names.of_stem(re.sub(r"\.(bin|npy)$", "", infile.name, flags=re.IGNORECASE)),
+                             f"{path}: entry {number}")
         if sample in found:
             raise UserError(f"{path}: names two results for {sample}")
         found[sample] = {}

@@ -41,7 +41,7 @@ def infer(pth: files.PathLike, prep: files.PathLike, output: files.PathLike, fol
                       {"checkpoint_sha256": files.sha256(pth), "torch": torch.__version__, "options": untold,
                        "code": uses.digest()}, SAMPLE)
     for record in progress(samples, "pytorch"):
-        target = output / f"{record['id']}_1.bin"
+        target = output / f"{names.stem(record['id'])}_1.bin"
         now, there = stamp(record["bin"]), journal.finished.get(record["id"], {})
         if target.is_file() and there.get("stamp") == now and there.get("made") == stamp(target):
             continue
@@ -50,7 +50,7 @@ def infer(pth: files.PathLike, prep: files.PathLike, output: files.PathLike, fol
         dataset.write_bin(target, tensor.numpy())
         journal.add(record["id"], {"stamp": now, "made": stamp(target)})
     for stray in set(journal.left) - {record["id"] for record in samples}:  # of samples that are gone
-        (output / f"{names.check(stray, journal.path)}_1.bin").unlink(missing_ok=True)
+        (output / f"{names.stem(names.check(stray, journal.path))}_1.bin").unlink(missing_ok=True)
     journal.complete([record["id"] for record in samples])
     return len(samples)
 

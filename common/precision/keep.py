@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence
 
-from common.base import errors, facts, files, model_file
+from common.base import errors, facts, files, model_file, names
 from common.base.errors import UserError
 from common.data import dataset
 from common.engines import half, keep_list, onnxruntime_session
@@ -92,14 +92,14 @@ class Trials:
         for record in self.records:
             outputs = session.run([dataset.read_sample(record)])
             for number, output in enumerate(outputs, 1):
-                expected = dataset.read_bin(self.expected / "result" / f"{record['id']}_{number}.bin", output.shape)
+                expected = dataset.read_bin(self.expected / "result" / f"{names.stem(record['id'])}_{number}.bin", output.shape)
                 with np.errstate(all="ignore"):
                     figures = {key: value if math.isfinite(value) else math.inf if key != "cosine" else -1.0
                                for key, value in difference(output, expected).items()}
                 rows.append({"file": record["id"], **figures})
                 bad |= reports.agree(figures) == "fail" or not figures["relative_euclidean"] <= self.limit
                 if np.isfinite(output).all():
-                    dataset.write_bin(self.folder / "result" / f"{record['id']}_{number}.bin", output)
+                    dataset.write_bin(self.folder / "result" / f"{names.stem(record['id'])}_{number}.bin", output)
             if bad and not first:
                 break
         if first:
