@@ -1,6 +1,7 @@
 """Every program of the collection on every kind of bad input: a sweep of two tables, the first complete by construction."""
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -140,7 +141,8 @@ QUICK = ("bytes", "pipe", "\u00b2")
 
 
 def is_program(path: Path) -> bool:
-    return path.stem == "__main__" or bool(re.search(r'^if __name__ == "__main__"', path.read_text(encoding="utf-8"), re.MULTILINE))
+    last = ast.parse(path.read_text(encoding="utf-8")).body[-1:]
+    return path.stem == "__main__" or bool(last) and ast.unparse(last[0]).startswith("if __name__ == '__main__'")
 
 
 def programs() -> List[str]:

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
+from common.base import files
 from common.base.errors import UserError
 
 SHARED = Path(__file__).resolve().parents[1]
@@ -494,8 +495,7 @@ def schemas(chosen: Mapping[str, Sequence[Unit]]) -> Dict[str, str]:
     while todo:
         name = todo.pop()
         if name not in found and (folder / name).is_file():
-            schema = json.loads((folder / name).read_text(encoding="utf-8"))
-            found[name] = json.dumps(schema, ensure_ascii=False)
+            found[name] = json.dumps(files.read_json(folder / name, {}), ensure_ascii=False)
             todo += re.findall(r"([a-z_]+\.schema\.json)", found[name])
     return dict(sorted(found.items()))
 

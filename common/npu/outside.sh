@@ -3,8 +3,8 @@
 # atc's and aoe's compiler imports packages (numpy below 2, decorator, sympy ...) from whatever python3 comes first on
 # PATH. That must be the Python that CANN was installed for, so what env.sh put in front is taken off again: .venv and
 # the model's folder. What CANN's own scripts added stays.
-_common=${model_folder-}/common
-[[ -n ${model_folder-} ]] || _common=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+_common=${model_folder-}/common # of a copy, whose env.sh has this in it
+if [[ ${BASH_SOURCE[0]##*/} == outside.sh ]]; then _common=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P); fi
 _without() { # _without LIST TEST: LIST without the entries for which `TEST ENTRY` holds
     local part kept='' parts
     IFS=: read -ra parts <<<"$1"
@@ -25,4 +25,4 @@ outside() ( # outside COMMAND...: its status is the command's
     [[ ! ${VIRTUAL_ENV-}/bin -ef $_common/../.venv/bin ]] || unset VIRTUAL_ENV
     exec "$@"
 )
-if [[ ${BASH_SOURCE[0]} == "$0" ]]; then outside "$@"; fi
+if [[ ${BASH_SOURCE[0]##*/} == outside.sh && ${BASH_SOURCE[0]} == "$0" ]]; then outside "$@"; fi
