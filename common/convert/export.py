@@ -105,7 +105,8 @@ def annotate(path: files.PathLike, metadata: Mapping[str, str]) -> None:
     import onnx
     model = onnx.load(str(path))
     onnx.helper.set_model_props(model, {**{entry.key: entry.value for entry in model.metadata_props}, **metadata})
-    onnx.save(model, str(path))
+    with files.atomic(path) as temporary:
+        onnx.save(model, str(temporary))
 
 
 def check_file(path: files.PathLike, inputs: Mapping[str, Sequence[Optional[int]]], outputs: Sequence[str]) -> None:
