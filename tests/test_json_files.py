@@ -6,9 +6,10 @@ import copy
 import json
 import os
 import random
+import re
 import shutil
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
 
 import pytest
 
@@ -18,7 +19,7 @@ from common.data import dataset, fingerprint, result_files
 from common.infer import records
 from common.judge import compare, reports, sweep, verdicts
 from common.npu import testcase
-from common.publish import page
+from common.publish import page, precision, tries
 from common.publish import report as publishing
 from common.tools import perf
 from conftest import ROOT, one_line_error
@@ -132,6 +133,63 @@ def swept(path: Path) -> None:
     sweep.main([str(place), "--model", str(ROOT / "UNetPlusPlus")])
 
 
+WORDS = ("x", "a" * 64, "a" * 40, "#ff0000", "2024-05-06T07:08:09+00:00", "2024-05-06", "x.png", "gallery/0_0.png", "1.0", "Ascend310")
+"""One of these fits any pattern of a schema."""
+
+
+def example(schema: Any, home: str) -> Any:
+    """A value with all that a schema (of the file `home`) names, one entry in each list."""
+    if "$ref" in schema:
+        name, _, place = schema["$ref"].partition("#/")
+        found = json.loads((json_files.SCHEMAS / (name or home)).read_text(encoding="utf-8"))
+        for part in place.split("/") if place else ():
+            found = found[part]
+        return example(found, name or home)
+    if "enum" in schema:
+        return schema["enum"][0]
+    for key in ("anyOf", "oneOf"):
+        if key in schema and "properties" not in schema:
+            return example(schema[key][0], home)
+    if "allOf" in schema:
+        parts = [example(part, home) for part in schema["allOf"]]
+        return {key: value for part in parts for key, value in part.items()} if isinstance(parts[0], dict) else parts[-1]
+    kinds = schema.get("type", "object")
+    kind = kinds if isinstance(kinds, str) else next(each for each in kinds if each != "null")
+    if kind == "object":
+        more = schema.get("additionalProperties")
+        return {**{name: example(inner, home) for name, inner in schema.get("properties", {}).items()},
+                **({"x": example(more, home)} if isinstance(more, dict) else {})}
+    if kind == "array":
+        items = schema.get("items", {"type": "string"})
+        return [example(each, home) for each in items] if isinstance(items, list) else [
+            example(items, home)] * max(1, schema.get("minItems", 1))
+    if kind == "string":
+        return next(word for word in WORDS if re.search(schema.get("pattern", ""), word))
+    return {"boolean": True, "integer": 1, "number": 0.5 if schema.get("maximum", 9) < 1 else 1.0}[kind]
+
+
+def of_schema(kind: str) -> Callable[[], Any]:
+    return lambda: example({"$ref": f"{kind}.schema.json"}, "")
+
+
+class Every(Set[str]):
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+def section_of(kind: str) -> Callable[[Path], None]:
+    """The page's section on a file beside the report, shown as of any model."""
+    def read(path: Path) -> None:
+        os.replace(path, path.with_name(f"{kind}.json"))
+        assert precision.sections(path.parent, Every())
+    return read
+
+
+def tried(path: Path) -> None:
+    os.replace(path, path.with_name("tries.json"))
+    tries.Tries(path.parent, "EDSR").page()
+
+
 BENCH_SPREAD = {"median": 1.5, "low": 1.0, "high": 2.0}
 READERS: Dict[str, Tuple[Callable[[], Any], Callable[[Path], None]]] = {
     "manifest": (lambda: MANIFEST, manifest_of),
@@ -157,7 +215,14 @@ READERS: Dict[str, Tuple[Callable[[], Any], Callable[[Path], None]]] = {
             "seconds": BENCH_SPREAD, "over_bare": BENCH_SPREAD}, "run": None}]}], "definitions": {}, "machine": {
                 "cores": 2, "load_before": [0.1, 0.2, 0.3], "load_after": [0.1, 0.2, 0.3]},
         "date": "2024-05-06T07:08:09+00:00"}, benched),
+    **{kind: (of_schema(kind), section_of(kind)) for kind in ("layers", "keep", "rehearse", "cann", "aipp")},
+    "tries": (of_schema("tries"), tried),
+    **{kind: (of_schema(kind), lambda path, kind=kind: files.read_json(path, kind)) for kind in ("int8", "cost", "compare")},
 }
+PASSED_OVER = {"history": "a line that does not fit is no earlier run", "journal": "one that does not fit is of no earlier run",
+               "upstream": "the mark of a clone that is there", "limits": "a table of the collection's own", "parts": "of the others",
+               "ais_summary": "summary", "devices": "record of devices"}
+"""Schemas without a reader of their own above, and why, or which one has it."""
 WRONG: List[Any] = [None, True, -1, 0, 1.5, 1e308, "", "x", "../../x", "a/b", "a\0b", "a\nb", [], {}, [1],
                     {"x": 1}, [[]], ["x"]]
 
@@ -386,6 +451,11 @@ def test_fuzz_the_readers(tmp_path):
         (folder / "report.json").write_text(text, encoding="utf-8", errors="surrogatepass")
         told(read, folder / "report.json")
     reads()
+
+
+def test_every_kind_of_file_has_a_reader_here():
+    kinds = {path.name.split(".")[0] for path in json_files.SCHEMAS.glob("*.json")}
+    assert {name.split()[0] for name in READERS} | set(PASSED_OVER) >= kinds
 
 
 def test_no_schema_says_one_thing_twice():
