@@ -14,6 +14,7 @@ import torch
 
 from common.base.errors import UserError
 from common.convert import checkpoint
+from conftest import ROOT, one_line_error
 
 
 def saved(path: Path, content: Any, **options: Any) -> Path:
@@ -244,6 +245,15 @@ def test_failed_save_leaves_the_earlier_file_and_no_other(tmp_path: Path, monkey
         checkpoint.save({"a": torch.zeros(1)}, path)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.pth"]
+
+
+@pytest.mark.parametrize("given, part", [
+    ("widths=8,8", "--set widths: this network has none of that name; it has classes, channels, filters, deep_supervision"), ("seed=3", "has none of that name"),
+    ("filters=8", "--set filters: expected 5 numbers, found 8"), ("filters=4,8", "expected 5 numbers, found 4,8"),
+    ("classes=1,2", "--set classes: expected 1 number, found 1,2")])
+def test_seeded_weights_of_other_widths_are_those_that_the_network_knows(given, part, tmp_path, run) -> None:
+    one_line_error(run("-m", "common.convert.seed", "--output", tmp_path / "x.pth", "--set", given, cwd=ROOT / "UNetPlusPlus"), part)
+    assert not list(tmp_path.iterdir())
 
 
 def test_randomize_depends_on_the_seed_alone_and_sets_the_statistics_of_the_example() -> None:

@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 from common.base import files
 from common.base.errors import UserError
 
+GRAPH = 7
 METADATA_PROPS = 14
 EXTERNAL_DATA = 13
 _INSIDE: Dict[str, Dict[int, str]] = {  # of each message, the fields that lead to tensors
@@ -32,8 +33,10 @@ def metadata(path: files.PathLike) -> Dict[str, str]:
     """The file's `metadata_props`, as the export wrote them. Raises `UserError` for a file that is not ONNX."""
     with _opened(path) as content:
         try:
-            return dict(_entry(content, *where) for number, where in _fields(content, 0, len(content))
-                        if number == METADATA_PROPS)
+            fields = list(_fields(content, 0, len(content)))
+            if not any(number == GRAPH for number, _ in fields):
+                raise UserError(f"{path}: holds no network; export it again")
+            return dict(_entry(content, *where) for number, where in fields if number == METADATA_PROPS)
         except _Malformed as error:
             raise UserError(f"{path}: is truncated or not an ONNX model; export it again") from error
 

@@ -6,14 +6,29 @@ They show that the way works and that backends agree. They were never trained, w
 from __future__ import annotations
 
 import argparse
-from typing import Optional, Sequence, Tuple, Union
+import inspect
+from typing import Any, Callable, Mapping, Optional, Sequence, Tuple, Union
 
 from common.base import errors, settings
+from common.base.errors import UserError
 
 
 def _width(text: str) -> Tuple[str, Union[int, Tuple[int, ...]]]:
     name, _, value = text.partition("=")
     return name, tuple(map(settings.positive, value.split(","))) if "," in value else settings.positive(value)
+
+
+def _fit(seeded: Callable[..., Any], chosen: Mapping[str, Union[int, Tuple[int, ...]]]) -> None:
+    """Raise `UserError` for a width that the network does not know, and for one number where it has several."""
+    known = {name: each.default for name, each in inspect.signature(seeded).parameters.items() if name != "seed"
+             and not isinstance(each.default, str)}
+    for name, value in chosen.items():
+        if name not in known:
+            raise UserError(f"--set {name}: this network has none of that name; it has {', '.join(known)}")
+        wanted = len(known[name]) if isinstance(known[name], (tuple, list)) else 1
+        if wanted != (len(value) if isinstance(value, tuple) else 1):
+            raise UserError(f"--set {name}: expected {wanted} number{'s' if wanted > 1 else ''}, found "
+                            f"{','.join(map(str, value)) if isinstance(value, tuple) else value}")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
@@ -26,7 +41,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parser.parse_args(argv)
     from common.convert import checkpoint
     from common.convert.network import network_module
-    checkpoint.save(network_module(args.model).seeded(args.seed, **dict(args.set)), args.output)
+    seeded = network_module(args.model).seeded
+    _fit(seeded, dict(args.set))
+    checkpoint.save(seeded(args.seed, **dict(args.set)), args.output)
     print(f"{args.output}: seeded weights (seed {args.seed}), never trained; agreement with PyTorch is reported, "
           "not accuracy")
 
