@@ -20,7 +20,7 @@ from conftest import environment
 from test_make import copy_project, make
 from test_sweep_faults import BAD
 
-SMALL = {"UNetPlusPlus": "filters=4,8,8,8,8", "CGAN": "hidden=16 wide=8 narrow=4"}
+SMALL = {"UNetPlusPlus": "filters=4,8,8,8,8"}
 KINDS = ("missing", "empty", "json", "pipe", "device")
 """Those of BAD that are tried here: what each reader does with all of them is tried elsewhere."""
 READS = ("infer", "pytorch")
