@@ -66,6 +66,8 @@ def stream(pipeline: Pipeline, session: engine.Engine, batch: int, output: files
     groups = [tuple(group) for group in offline.by_size(names, lambda sample: sizes.get(sample, ()), each)]
     todo = [group for group in groups if not all(map(is_finished, group))]
     count = sum(map(len, todo))
+    for folder in {path.parent for sample in names for path in work.leaves(sample, pipeline.name(sample, outputs))}:
+        files.sweep(folder)
     if todo:
         journal.begin()
     before = time.perf_counter()
