@@ -174,10 +174,11 @@ def write_info(bins: files.PathLike, info: files.PathLike, size: Optional[Tuple[
         raise UserError(f"{odd}: the .info format separates by spaces, so no path in it may hold one; give the folder by a "
                         "relative path without spaces")
     own = {} if size else {record["id"]: record["shape"][:-3:-1] for record in read_manifest(folder.parent)}
-    missing = next((path for path in paths if not size and names.of_stem(path.stem) not in own), None)
+    sample = {path: names.of_stem(path.stem) for path in paths}
+    missing = next((path for path in paths if not size and sample[path] not in own), None)
     if missing is not None:
         raise UserError(f"{missing}: is none of the samples of {folder.parent / MANIFEST}; preprocess again")
-    lines = ["{} {} {} {}\n".format(index, path, *(size or own[names.of_stem(path.stem)])) for index, path in enumerate(paths)]
+    lines = ["{} {} {} {}\n".format(index, path, *(size or own[sample[path]])) for index, path in enumerate(paths)]
     files.write_text(info, "".join(lines))
     return len(paths)
 

@@ -176,14 +176,16 @@ class Source:
                     found.update(self._without_imports(body))
         return list(found.values())
 
+    def rows(self, node: ast.stmt) -> Tuple[int, int]:
+        """The characters of the whole lines of a statement, its decorators counted."""
+        first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))])
+        return self.starts[first - 1], self.starts[int(node.end_lineno or 0)]
+
     def _without_imports(self, body: Sequence[ast.stmt]) -> Iterator[Tuple[int, Edit]]:
         gone = [node for node in body if isinstance(node, ast.ImportFrom) and is_bundled(node)]
         for node in gone:
             start, end = self.span(node)
-            if len(gone) == len(body):
-                yield start, (start, end, "pass")
-            else:
-                yield start, (self.starts[node.lineno - 1], self.starts[int(node.end_lineno or 0)], "")
+            yield start, (start, end, "pass") if len(gone) == len(body) else (*self.rows(node), "")
 
     def edited(self, start: int, end: int, edits: Iterable[Edit]) -> str:
         """The text from `start` to `end` after these edits."""
@@ -196,6 +198,16 @@ class Source:
 def walk(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
     for node in nodes:
         yield from ast.walk(node)
+
+
+def named(nodes: Iterable[ast.AST]) -> Set[str]:
+    """The names that stand anywhere in these nodes."""
+    return {node.id for node in walk(nodes) if isinstance(node, ast.Name)}
+
+
+def is_standard(statement: str) -> bool:
+    """Whether an import is of the standard library."""
+    return re.split(r"[ .]", statement)[1] in sys.stdlib_module_names
 
 
 def statements(node: ast.stmt) -> Iterator[Tuple[str, str]]:
@@ -346,7 +358,7 @@ def reached(start: Iterable[Name]) -> Dict[str, List[Unit]]:
                 todo += [used for _, used in source.uses(unit.nodes)]
     for module, units in chosen.items():
         source = everything()[module]
-        used = {node.id for node in walk(node for unit in units.values() for node in unit.nodes) if isinstance(node, ast.Name)}
+        used = named(node for unit in units.values() for node in unit.nodes)
         for node in source.tree.body:
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("common") and not is_bundled(node):
                 lost = sorted(used & {alias.asname or alias.name for alias in node.names} & set(source.imported))
@@ -403,19 +415,18 @@ class Imports:
                     if name in source.outside}
         for module, units in chosen.items():
             source = everything()[module]
-            used = {node.id for unit in units for node in walk(unit.nodes) if isinstance(node, ast.Name)}
+            used = named(node for unit in units for node in unit.nodes)
             used |= {name for unit in units for node in walk(unit.nodes) if isinstance(node, ast.Constant) and isinstance(
                 node.value, str) and "[" in node.value for name in re.findall(r"\w+", node.value)}  # annotations in quotes
             self.late[module] = {}
             for name, statement in source.outside.items():
                 if name.split(".")[0] not in used:
                     continue
-                if statement in now or re.split(r"[ .]", statement)[1] in sys.stdlib_module_names:
+                if statement in now or is_standard(statement):
                     self.top.add(statement)
                 else:
                     self.late[module][name] = statement
-            noted = {one.id for unit in units for node in walk(unit.nodes) for part in annotated(node)
-                     for one in ast.walk(part) if isinstance(one, ast.Name)}
+            noted = named(part for unit in units for node in walk(unit.nodes) for part in annotated(node))
             self.typing |= {statement for name, statement in {**self.late[module], **source.typing}.items()
                             if name in (noted if name in self.late[module] else used)}
         self.typing -= self.top
@@ -430,7 +441,7 @@ class Imports:
                     module, _, name = one[len("from "):].partition(" import ")
                     names[module].add(name)
             return plain + [f"from {module} import {', '.join(sorted(each))}" for module, each in sorted(names.items())]
-        own = {one for one in self.top if re.split(r"[ .]", one)[1] in sys.stdlib_module_names}
+        own = {one for one in self.top if is_standard(one)}
         typing = [f"    {line}" for line in merged(self.typing)]
         if typing:
             own.add("from typing import TYPE_CHECKING")
@@ -443,17 +454,10 @@ class Imports:
         node = unit.nodes[0]
         for function in [node] if isinstance(node, ast.FunctionDef) else getattr(node, "body", []):
             if isinstance(function, ast.FunctionDef):
-                used = {one.id for one in walk(function.body) if isinstance(one, ast.Name)}
-                documented = ast.get_docstring(function) is not None and len(function.body) > 1
-                first = function.body[1 if documented else 0]
-                start = self.starts_of(source, first)
-                for name in sorted(used & set(late)):
+                first = function.body[1 if ast.get_docstring(function) is not None and len(function.body) > 1 else 0]
+                start, _ = source.rows(first)
+                for name in sorted(named(function.body) & set(late)):
                     yield start, start, " " * first.col_offset + late[name] + "\n"
-
-    @staticmethod
-    def starts_of(source: Source, node: ast.stmt) -> int:
-        """Where the first line of a statement begins, its decorators counted."""
-        return source.starts[min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))]) - 1]
 
 
 def commands(text: str) -> str:
@@ -476,9 +480,7 @@ def script(text: str) -> str:
     source = Source(text)
     nodes = [node for node in source.tree.body if isinstance(node, ast.ImportFrom) and is_bundled(node)]
     edits = source.edits([node for node in source.tree.body if node not in nodes], new_names(), "common.")
-    for place, node in enumerate(nodes):
-        start, end = source.starts[node.lineno - 1], source.starts[int(node.end_lineno or 0)]
-        edits.append((start, end, "" if place else "import common\n"))
+    edits += [(*source.rows(node), "" if place else "import common\n") for place, node in enumerate(nodes)]
     return commands(source.edited(0, len(text), edits))
 
 

@@ -128,16 +128,16 @@ def write(folder: Path, target: Path, full: bool = False, holder: str = HOLDER) 
                 text = text.replace(*LINKS[name])
             files.write_text(place, header(text, holder) if code else text)
             place.chmod(0o755 if text.startswith("#!") else 0o644)
-        names = sorted(chosen)
+        names = list(chosen)
         if not full:
             files.write_text(part / modelzoo.ADDRESSES, modelzoo.addresses(part))
-            names = sorted([*names, modelzoo.ADDRESSES])
+            names.append(modelzoo.ADDRESSES)
         if target.exists():
             target.rmdir()
         part.rename(target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return names
+    return sorted(names)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
