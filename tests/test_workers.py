@@ -73,6 +73,23 @@ def test_a_loop_that_is_left_early_leaves_no_process(monkeypatch):
     assert children() == []
 
 
+def test_a_worker_that_the_signal_does_not_end_is_killed(monkeypatch):
+    monkeypatch.setenv("JOBS", "2")
+    monkeypatch.setattr(workers, "GRACE", 0.5)
+
+    def task(number):
+        if number:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            time.sleep(30)
+        time.sleep(0.2)  # the other is under way
+        raise UserError("sample 0 is bad")
+
+    begin = time.monotonic()
+    with pytest.raises(UserError, match="sample 0 is bad"):
+        list(workers.ordered(task, [0, 1]))
+    assert time.monotonic() - begin < 10 and children() == []
+
+
 def test_a_worker_that_is_killed_is_an_error_that_says_what_to_do(monkeypatch):
     monkeypatch.setenv("JOBS", "2")
 
@@ -211,8 +228,9 @@ def test_ctrl_c_ends_all_processes_at_once_and_the_next_run_goes_on(many):
     os.killpg(process.pid, signal.SIGINT)  # as the terminal does: to all of them
     status = process.wait(20)
     assert status == 130 and time.time() - begin < 5
-    assert process.stderr.read().strip().splitlines()[-1].startswith("error: interrupted")
-    assert not any(os.path.exists(f"/proc/{pid}") for pid in group)
+    told = process.stderr.read().strip()
+    assert told.splitlines()[-1].startswith("error: interrupted"), told
+    assert not [open(f"/proc/{pid}/status").read() for pid in group if os.path.exists(f"/proc/{pid}")], told
     assert not list((many / "out/bin").glob(".*"))  # nothing half-written
     kept = len(list((many / "out/bin").glob("*.bin")))
     again = start(many, "2")

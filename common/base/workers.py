@@ -14,8 +14,10 @@ import time
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
-from typing import Any, Callable, Deque, Iterator, List, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Callable, Deque, Iterator, List, Optional, Sequence, Set, Tuple, TypeVar
 
 from common.base import uses
 from common.base.errors import UserError
@@ -33,6 +35,8 @@ SOON, MANY = 0.1, 16
 takes time too, and many small samples may be done by then."""
 AT_A_TIME = 0.02
 """Seconds of work that are sent to a process together, where samples take less: handing over takes time too."""
+GRACE = 5.0
+"""Seconds that a worker has to take away what it was writing."""
 
 _task: Optional[Callable[[Any], Any]] = None
 """What the workers do. They are forked, so they have it, and all that it refers to, without a copy being sent."""
@@ -100,7 +104,7 @@ def ordered(task: Callable[[Item], Result], items: Sequence[Item], each: int = 0
         yield from map(task, items)
         return
     waiting: Deque["Future[Tuple[List[Result], float]]"] = collections.deque()
-    sent, together = 0, 1
+    sent, together, whole = 0, 1, False
     try:
         while sent < len(items) or waiting:
             if sent < len(items) and len(waiting) <= 2 * jobs:  # enough to keep all busy: results wait for their turn
@@ -111,6 +115,7 @@ def ordered(task: Callable[[Item], Result], items: Sequence[Item], each: int = 0
             yield from results
             fair = (len(items) - sent) // (2 * jobs)  # towards the end fewer, so that all end together
             together = max(1, min(fair, int(len(results) * AT_A_TIME / max(seconds, 1e-6))))
+        whole = True
     except _Failed as failure:
         done, cause = failure.args
         yield from done
@@ -120,14 +125,29 @@ def ordered(task: Callable[[Item], Result], items: Sequence[Item], each: int = 0
                         f"{jobs}") from error
     finally:
         _task = None
-        if waiting:  # cut short: the others' work is of no use any more
-            for future in waiting:
-                future.cancel()
-            for process in set(multiprocessing.active_children()) - before:
-                process.terminate()
+        if not whole:  # cut short: the others' work is of no use any more
+            _end(set(multiprocessing.active_children()) - before)
         executor.shutdown()
         if opencv is not None:
             opencv.setNumThreads(threads)
+
+
+def _end(processes: Set[BaseProcess]) -> None:
+    """End workers: asked again and again, killed in the end.
+
+    A worker that has ended may have held the lock of the queue, for which another waits for ever; and a signal that comes
+    just before that wait does not break it, the next one does.
+    """
+    alive = {process.sentinel: process for process in processes}
+    deadline = time.monotonic() + GRACE
+    while alive:
+        for process in alive.values():
+            if time.monotonic() < deadline:
+                process.terminate()
+            else:
+                process.kill()
+        for ended in connection.wait(list(alive), 0.1):
+            del alive[ended]
 
 
 class _Failed(Exception):
