@@ -14,7 +14,9 @@ from typing import Callable
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.extend(str(path.parent) for path in sorted(ROOT.glob("*/facts.json")))
+MODELS = sorted(path.parent.name for path in ROOT.glob("*/facts.json"))
+"""The models' folders."""
+sys.path.extend(str(ROOT / model) for model in MODELS)
 SHARED = Path(os.environ.get("SHARED", ROOT.parent / "shared"))
 
 

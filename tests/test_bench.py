@@ -16,9 +16,8 @@ from PIL import Image
 from common.base.errors import UserError
 from common.data.demo import streets
 from common.dev import bench, bench_steps
-from conftest import ROOT, environment, one_line_error
+from conftest import MODELS, ROOT, environment, one_line_error
 
-MODELS = sorted(path.parent.name for path in ROOT.glob("*/facts.json"))
 SCRIPTS = re.compile(r".*(preprocess|postprocess).*\.py")
 
 

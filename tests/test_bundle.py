@@ -11,9 +11,7 @@ import pytest
 
 from common.base.errors import UserError
 from common.dev import bundle, reach
-from conftest import ROOT
-
-MODELS = ["EDSR", "CGAN", "IntraDA", "UNetPlusPlus", "Pix2pixHD"]
+from conftest import MODELS, ROOT
 
 
 @pytest.mark.parametrize("before, after", [

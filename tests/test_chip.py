@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.npu import chip
-from conftest import ROOT, environment, one_line_error, shared
+from conftest import MODELS, ROOT, environment, one_line_error, shared
 
 TABLES = {
     "Ascend310P3": """\
@@ -95,7 +95,7 @@ def test_without_npu_smi_is_one_line(run, tmp_path):
     one_line_error(run("-m", "common.npu.chip", PATH=str(tmp_path)), "npu-smi is not on PATH")
 
 
-@pytest.mark.parametrize("model", ["EDSR", "CGAN", "IntraDA", "UNetPlusPlus", "Pix2pixHD"])
+@pytest.mark.parametrize("model", MODELS)
 def test_no_script_has_a_chip_parser_of_its_own(model):
     script = (ROOT / model / "test/pth2om.sh").read_text()
     assert "python3 -m common.npu.chip" in script and "npu-smi info" not in script.replace("(default: what npu-smi", "")

@@ -8,10 +8,8 @@ import pytest
 
 from common.base import files
 from common.data import result_files
-from conftest import ROOT, shared
+from conftest import MODELS, ROOT, shared
 from test_make import copy_project, make
-
-MODELS = ("EDSR", "CGAN", "IntraDA", "UNetPlusPlus", "Pix2pixHD")
 
 
 def test_demo_weights_are_small_and_are_what_their_descriptions_say():

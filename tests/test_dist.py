@@ -12,9 +12,7 @@ import pytest
 
 from common.dev import dist
 from common.judge import peaks
-from conftest import ROOT, environment, one_line_error
-
-MODELS = ["EDSR", "CGAN", "IntraDA", "UNetPlusPlus", "Pix2pixHD"]
+from conftest import MODELS, ROOT, environment, one_line_error
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,8 @@ from typing import Dict, Optional
 
 import pytest
 
-from conftest import ROOT
+from conftest import MODELS, ROOT
 
-MODELS = ("EDSR", "CGAN", "IntraDA", "UNetPlusPlus", "Pix2pixHD")
 SYSTEM = "/usr/bin:/bin"
 NEWER = """\
 echo sourced >> "{root}/log"

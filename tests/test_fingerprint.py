@@ -12,9 +12,7 @@ import pytest
 from PIL import Image
 
 from common.data import fingerprint
-from conftest import ROOT, one_line_error
-
-MODELS = sorted(path.parent.name for path in ROOT.glob("*/facts.json"))
+from conftest import MODELS, ROOT, one_line_error
 
 
 def resized(image, how=Image.BICUBIC, size=(64, 32), mean=100.0, scale=1.0):

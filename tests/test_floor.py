@@ -19,11 +19,10 @@ from common.data import variant
 from common.judge import reports, verdicts
 from common.precision import int8
 from common.publish import page, report
-from conftest import ROOT, environment
+from conftest import MODELS, ROOT, environment
 from test_make import copy_project, make
 from test_report import full, run_record
 
-MODELS = ("EDSR", "CGAN", "IntraDA", "UNetPlusPlus", "Pix2pixHD")
 NARROW = {"EDSR": {"blocks": 1, "features": 8}, "CGAN": {"hidden": 16, "wide": 8, "narrow": 4},
           "IntraDA": {"blocks": (1, 1, 1, 1), "widths": (4, 4, 4, 4, 4)}, "UNetPlusPlus": {"filters": (4, 8, 8, 8, 8)},
           "Pix2pixHD": {"ngf": 1, "global_blocks": 1, "local_blocks": 1}}

@@ -17,10 +17,8 @@ from common.base import facts, pictures
 from common.convert import checkpoint
 from common.data import cityscapes
 from common.engines import interface
-from conftest import ROOT, environment, one_line_error
+from conftest import MODELS, ROOT, environment, one_line_error
 from test_make import copy_project
-
-MODELS = ("EDSR", "CGAN", "IntraDA", "UNetPlusPlus", "Pix2pixHD")
 
 
 def script(model: str) -> dict:

@@ -11,9 +11,9 @@ from PIL import Image
 
 from common.base.workers import ordered
 from common.convert import trace
-from conftest import ROOT, one_line_error
+from conftest import MODELS, ROOT, one_line_error
 
-FOLDERS = ("common", "EDSR", "CGAN", "IntraDA", "UNetPlusPlus", "Pix2pixHD")
+FOLDERS = ("common", *MODELS)
 
 
 def is_program(path: Path) -> bool:

@@ -10,10 +10,8 @@ import pytest
 from common.base import facts, files
 from common.base.errors import UserError
 from common.dev import readme
-from conftest import ROOT, one_line_error
+from conftest import MODELS, ROOT, one_line_error
 from test_report import full, run_record
-
-MODELS = sorted(path.parent.name for path in ROOT.glob("*/facts.json"))
 
 
 def between_marks(path):
@@ -70,10 +68,9 @@ def test_writing_a_readme_again_changes_nothing(name, tmp_path, run):
 
 
 def test_the_collections_table_is_as_written(tmp_path):
-    names = sorted(path.parent.name for path in ROOT.glob("*/facts.json"))
-    text = readme.overview([facts.load(ROOT / name) for name in names], [readme.kept(ROOT / name) for name in names])
+    text = readme.overview([facts.load(ROOT / name) for name in MODELS], [readme.kept(ROOT / name) for name in MODELS])
     assert between_marks(ROOT / "README.md") == f"\n{text}\n"
-    assert [row[0] for row in cells(text)[2:]] and {row[0] for row in cells(text)[2:]} == set(names)
+    assert [row[0] for row in cells(text)[2:]] and {row[0] for row in cells(text)[2:]} == set(MODELS)
     demo = [row for row in cells(text)[2:] if row[1].startswith("demo data")]
     assert demo and {row[3] for row in demo} == {"-"}  # the reference is of other data
 

@@ -8,9 +8,8 @@ from collections import Counter
 import pytest
 
 from common.dev import dist
-from conftest import ROOT
+from conftest import MODELS, ROOT
 
-MODELS = sorted(path.parent.name for path in ROOT.glob("*/facts.json"))
 CHAPTERS = ["模型概述", "环境", "模型转换", "数据集", "离线推理", "精度", "性能"]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TABLES = re.compile(r"<!-- results:begin.*?<!-- results:end -->", re.DOTALL)

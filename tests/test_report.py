@@ -12,9 +12,8 @@ from common.base import facts, files, json_files
 from common.base.errors import UserError
 from common.judge import verdicts
 from common.publish import provenance, report
-from conftest import ROOT
+from conftest import MODELS, ROOT
 
-MODELS = sorted(path.parent.name for path in ROOT.glob("*/facts.json"))
 DATE = "2024-05-06T07:08:09+00:00"
 
 

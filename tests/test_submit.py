@@ -10,9 +10,7 @@ from typing import Callable, Dict
 import pytest
 
 from common.dev import dist, modelzoo, reach, submit
-from conftest import ROOT
-
-MODELS = ["EDSR", "CGAN", "IntraDA", "UNetPlusPlus", "Pix2pixHD"]
+from conftest import MODELS, ROOT
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 
-from conftest import ROOT, environment
+from conftest import MODELS, ROOT, environment
 
-FOLDERS = ("common", "EDSR", "CGAN", "IntraDA", "UNetPlusPlus", "Pix2pixHD")
+FOLDERS = ("common", *MODELS)
 SECONDS = 60
 """A case may take so long, on a machine that does other things too."""
 

@@ -17,7 +17,7 @@ from PIL import Image
 from common.base.errors import UserError
 from common.convert import checkpoint
 from common.dev import train
-from conftest import ROOT, environment, one_line_error, shared
+from conftest import MODELS, ROOT, environment, one_line_error, shared
 
 
 def test_the_loop_learns_and_gives_back_a_network_for_inference():
@@ -138,7 +138,7 @@ def test_training_streets_are_none_of_the_demos_and_are_kept(tmp_path, monkeypat
 
 
 def test_every_makefile_names_its_training_and_readme_tells_of_it():
-    for model in ("EDSR", "CGAN", "IntraDA", "UNetPlusPlus", "Pix2pixHD"):
+    for model in MODELS:
         result = subprocess.run(["make", "-n", "-C", str(ROOT / model), "demo-weights", "DATASETS_PATH=x y"],
                                 capture_output=True, text=True, env=environment())
         assert result.returncode == 0 and "train_demo.py" in result.stdout, result.stderr

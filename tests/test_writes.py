@@ -7,9 +7,8 @@ from typing import Iterator, List, Tuple
 
 import pytest
 
-from conftest import ROOT
+from conftest import MODELS, ROOT
 
-MODELS = ("EDSR", "CGAN", "IntraDA", "UNetPlusPlus", "Pix2pixHD")
 FREE = {
     "common/base/uses.py": "adds to the list of sources that the stage's runner made",
     "common/make/check.py": "make's own record of a line, in .args",

@@ -138,16 +138,15 @@ def _end(processes: Set[BaseProcess]) -> None:
     A worker that has ended may have held the lock of the queue, for which another waits for ever; and a signal that comes
     just before that wait does not break it, the next one does.
     """
-    alive = {process.sentinel: process for process in processes}
     deadline = time.monotonic() + GRACE
-    while alive:
-        for process in alive.values():
+    while processes:
+        for process in processes:
             if time.monotonic() < deadline:
                 process.terminate()
             else:
                 process.kill()
-        for ended in connection.wait(list(alive), 0.1):
-            del alive[ended]
+        ended = connection.wait([process.sentinel for process in processes], 0.1)
+        processes = {process for process in processes if process.sentinel not in ended}
 
 
 class _Failed(Exception):
