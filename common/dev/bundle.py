@@ -2,7 +2,8 @@
 
 A definition keeps its name where `common` has no other of that name, else its module's stands in front (`run` of
 errors.py is `errors_run`); what was `files.write_text` in a script is `common.write_text` there, and
-`python3 -m common.npu.chip` is `python3 -m common chip`. Comments and what documents a definition go along.
+`python3 -m common.npu.chip` is `python3 -m common chip`. Comments go along, and of what documents a module, a definition or
+an assignment the first sentence; of the schemas what a reader of the copy holds a file to.
 """
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ import keyword
 import re
 import sys
 from pathlib import Path
-from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from common.base import files
 from common.base.errors import UserError
@@ -30,6 +31,15 @@ READER = "common.base.json_files"
 """The module that reads schemas: files in the collection, text of this module in a copy."""
 
 FUTURE = "from __future__ import annotations"
+TITLE = """What the scripts of this folder share, of the ascend-model-collection, which has the full documentation.
+
+Here a definition has its first sentence alone. A value's unit, shape and errors stand in the collection, in the module
+that a part's heading names.
+"""
+"""What a copy's `common` opens with."""
+SENTENCE = re.compile(r".*?(?<!e\.g)(?<!i\.e)(?<! al)[.](?=\s+[^\sa-z]|\s*$)", re.DOTALL)
+REFERENCE = re.compile(r'"\$ref": "(\w+\.schema\.json)?#/definitions/(\w+)"')
+"""In a schema: a definition of another file, or of its own."""
 PROGRAMS = '''"""The programs of `common`: `python3 -m common PROGRAM ...`."""
 import sys
 
@@ -176,6 +186,15 @@ class Source:
                     found.update(self._without_imports(body))
         return list(found.values())
 
+    def briefly(self, nodes: Iterable[ast.AST]) -> Iterator[Edit]:
+        """The first sentence in place of each text in these nodes that documents something."""
+        for node in walk(nodes):
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+                start, end = self.span(node)
+                opening, closing = self.text.index('"""', start, end) + 3, end - 3
+                text = self.text[opening:closing]
+                yield opening, closing, sentence(text)
+
     def rows(self, node: ast.stmt) -> Tuple[int, int]:
         """The characters of the whole lines of a statement, its decorators counted."""
         first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))])
@@ -263,6 +282,13 @@ def around(node: "ast.FunctionDef | ast.Lambda") -> List[Optional[ast.AST]]:
 def annotated(node: ast.AST) -> List[ast.AST]:
     parts = [node.annotation] if isinstance(node, (ast.arg, ast.AnnAssign)) else [getattr(node, "returns", None)]
     return [part for part in parts if part is not None]
+
+
+def sentence(text: str) -> str:
+    """The first sentence of what documents something, its lines as they are."""
+    first = text.partition("\n\n")[0].rstrip()
+    found = SENTENCE.match(first)
+    return found[0] if found else first
 
 
 def in_fields(text: str, new: Mapping[str, str]) -> str:
@@ -484,27 +510,53 @@ def script(text: str) -> str:
     return commands(source.edited(0, len(text), edits))
 
 
-def schemas(chosen: Mapping[str, Sequence[Unit]]) -> Dict[str, str]:
-    """The schemas that these statements name, and what those refer to: file name to JSON text."""
-    folder, todo = SHARED / "base/schemas", []
+def schemas(chosen: Mapping[str, Sequence[Unit]]) -> Dict[str, Any]:
+    """The schemas that these statements name, and of each the definitions that are referred to: by file name."""
+    todo: List[Tuple[str, str]] = []
     for node in walk(node for units in chosen.values() for unit in units for node in unit.nodes):
         if isinstance(node, ast.Call) and re.search(r"\b(read_json|check|fits)$", ast.unparse(node.func)):
-            todo += [f"{one.value}.schema.json" for one in walk(node.args) if isinstance(one, ast.Constant)
+            todo += [(f"{one.value}.schema.json", "") for one in walk(node.args) if isinstance(one, ast.Constant)
                      and isinstance(one.value, str)]
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            todo += re.findall(r"^\w+\.schema\.json", node.value)
-    found: Dict[str, str] = {}
+            todo += re.findall(r"^(\w+\.schema\.json)#/definitions/(\w+)$", node.value)
+    found: Dict[str, Any] = {}
     while todo:
-        name = todo.pop()
-        if name not in found and (folder / name).is_file():
-            found[name] = json.dumps(files.read_json(folder / name, {}), ensure_ascii=False)
-            todo += re.findall(r"([a-z_]+\.schema\.json)", found[name])
+        name, part = todo.pop()
+        if not (SHARED / "base/schemas" / name).is_file():
+            continue
+        whole = without_prose(files.read_json(SHARED / "base/schemas" / name, {}))
+        definitions = whole.pop("definitions", {})
+        kept = found.setdefault(name, {})
+        new = {"definitions": {**kept.get("definitions", {}), part: definitions[part]}} if part else whole
+        if any(kept.get(key) != value for key, value in new.items()):
+            kept.update(new)
+            todo += [(other or name, one) for other, one in REFERENCE.findall(json.dumps(new))]
     return dict(sorted(found.items()))
+
+
+def without_prose(schema: Any) -> Any:
+    """A schema without what only people and editors read."""
+    if isinstance(schema, list):
+        return [without_prose(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {key: {name: without_prose(one) for name, one in value.items()} if key in ("properties", "definitions")
+            else without_prose(value) for key, value in schema.items() if key not in ("$schema", "title", "description")}
+
+
+def wrapped(value: Any) -> str:
+    """A value in JSON, on lines of at most 120 characters."""
+    lines = [""]
+    for piece in json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).iterencode(value):
+        if len(lines[-1]) + len(piece) > 120:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(lines)
 
 
 def documented(source: Source) -> str:
     """A module's docstring as the comment that its part of a copy opens with."""
-    lines = (ast.get_docstring(source.tree) or "").splitlines()
+    lines = sentence(ast.get_docstring(source.tree) or "").splitlines()
     title = source.name.rpartition(".")[2].strip("_")
     return "\n".join(f"# {line}".rstrip() for line in [f"---- {title} ----", *lines])
 
@@ -512,7 +564,7 @@ def documented(source: Source) -> str:
 def with_schemas(text: str, chosen: Mapping[str, Sequence[Unit]]) -> str:
     """The reader of JSON files, with the schemas in it in place of the folder that they lie in."""
     name = new_names()[READER, "SCHEMAS"]
-    rows = "".join(f"    {json.dumps(key)}: r'''{schema}''',\n" for key, schema in schemas(chosen).items())
+    rows = "".join(f"    {json.dumps(key)}: r'''\n{wrapped(schema)}''',\n" for key, schema in schemas(chosen).items())
     for old, new in ((f'{name} = Path(__file__).with_name("schemas")', f"{name} = {{\n{rows}}}"),
                      (f'({name} / name).read_text(encoding="utf-8")', f"{name}[name]")):
         if text.count(old) != 1:
@@ -539,7 +591,7 @@ def bundle(scripts: Iterable[str], programs: Iterable[str]) -> Dict[str, str]:
         source = everything()[module]
         part = documented(source) + "\n\n\n"
         for unit in chosen[module]:
-            edits = [*source.edits(unit.nodes, new), *imports.edits(source, unit)]
+            edits = [*source.edits(unit.nodes, new), *imports.edits(source, unit), *source.briefly(unit.nodes)]
             edits += [(*source.span(node), json.dumps((ast.get_docstring(source.tree) or "").partition("\n")[0]))
                       for node in walk(unit.nodes) if isinstance(node, ast.Name) and node.id == "__doc__"]
             text = source.edited(unit.start, unit.end, edits)
@@ -550,7 +602,7 @@ def bundle(scripts: Iterable[str], programs: Iterable[str]) -> Dict[str, str]:
         parts.append(part.rstrip("\n"))
     front = (SHARED / "__init__.py").read_text(encoding="utf-8").partition('"""\n')[2].strip("\n")
     standard, others, typing = imports.head()
-    whole = [f'"""What the scripts of this folder share, of the collection that it comes from."""\n{FUTURE}\n\n{front}',
+    whole = [f'"""{TITLE}"""\n{FUTURE}\n\n{front}',
              standard, *effects, "\n\n".join(part for part in (others, typing) if part),
              with_schemas("\n\n\n".join(parts), chosen) if READER in chosen else "\n\n\n".join(parts)]
     rows = "".join(f'    "{module.rpartition(".")[2]}": common.{new[module, "main"]},\n' for module in programs)
