@@ -17,7 +17,7 @@ from contextlib import suppress
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
-from typing import Any, Callable, Deque, Iterator, List, Optional, Sequence, Set, Tuple, TypeVar
+from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Set, Tuple, TypeVar
 
 from common.base import uses
 from common.base.errors import UserError
@@ -138,7 +138,7 @@ def _end(processes: Set[BaseProcess]) -> None:
     A worker that has ended may have held the lock of the queue, for which another waits for ever; and a signal that comes
     just before that wait does not break it, the next one does.
     """
-    alive = {process.sentinel: process for process in processes}
+    alive: Dict[Any, BaseProcess] = {process.sentinel: process for process in processes}
     deadline = time.monotonic() + GRACE
     while alive:
         for process in alive.values():

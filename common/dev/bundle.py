@@ -25,7 +25,10 @@ SHARED = Path(__file__).resolve().parents[1]
 OPTIONAL = ("common.devices", "common.engines.openvino_session", "common.engines.half", "common.engines.keep_list",
             "common.convert.upstream")
 """What one NPU, or ONNX Runtime in its place, does without: several devices, OpenVINO, the rehearsal of float16, the
-upstream's code. Where they are named it is in a branch of its own, which says so where the module is not there."""
+upstream's code. Each is imported within `errors.optional`, which says so where the module is not there."""
+PARTS = {"common.tools.ais_log": r"\bais\w*\.log", "common.tools.benchmark_log": r"\{BENCHMARK\[|common\.tools\.benchmark\b",
+         "common.tools.msame_log": r"\{MSAME\[|common\.tools\.msame\b", "common.tools.trtexec_log": r"\btrtexec\b"}
+"""What only some copies have: those whose shell scripts hold this. Imported as `OPTIONAL`."""
 LEFT_OUT = ("common.dev", "common.make", "common.publish", "common.precision", *OPTIONAL)
 READER = "common.base.json_files"
 """The module that reads schemas: files in the collection, text of this module in a copy."""
@@ -183,8 +186,10 @@ class Source:
                 found[start] = (start, start + len(node.name), new[self.name, node.name])
             for body in (getattr(node, field, None) for field in ("body", "orelse", "finalbody")):
                 if isinstance(body, list):
-                    found.update(self._without_imports(body))
-        return list(found.values())
+                    found.update(self._without_imports(body, new))
+        gone = [one for one in found.values() if not one[2]]
+        return [one for one in found.values() if not any(
+            start <= one[0] and one[1] <= end and one[2] for start, end, _ in gone)]
 
     def briefly(self, nodes: Iterable[ast.AST]) -> Iterator[Edit]:
         """The first sentence in place of each text in these nodes that documents something."""
@@ -200,8 +205,8 @@ class Source:
         first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))])
         return self.starts[first - 1], self.starts[int(node.end_lineno or 0)]
 
-    def _without_imports(self, body: Sequence[ast.stmt]) -> Iterator[Tuple[int, Edit]]:
-        gone = [node for node in body if isinstance(node, ast.ImportFrom) and is_bundled(node)]
+    def _without_imports(self, body: Sequence[ast.stmt], new: Mapping[Name, str]) -> Iterator[Tuple[int, Edit]]:
+        gone = [node for node in body if is_bundled(node, new)]
         for node in gone:
             start, end = self.span(node)
             yield start, (start, end, "pass") if len(gone) == len(body) else (*self.rows(node), "")
@@ -333,11 +338,14 @@ def origin(name: Name) -> Name:
     return origin(source.imported[name[1]]) if source and name[1] in source.imported else name
 
 
-def is_bundled(node: ast.ImportFrom) -> bool:
-    """Whether an import is of modules, or out of one, that copies have."""
-    if (node.module or "").split(".")[0] != "common":
+def is_bundled(node: ast.stmt, new: Mapping[Name, str]) -> bool:
+    """Whether a statement imports modules, or out of one, that the copy has, and does nothing else. new: its names."""
+    if isinstance(node, ast.With):
+        return all(is_bundled(one, new) for one in node.body)
+    if not isinstance(node, ast.ImportFrom) or (node.module or "").split(".")[0] != "common":
         return False
-    return all(f"{node.module}.{alias.name}" in everything() or node.module in everything() for alias in node.names)
+    modules = {module for module, _ in new}
+    return all(f"{node.module}.{alias.name}" in modules or node.module in modules for alias in node.names)
 
 
 @functools.lru_cache(maxsize=None)
@@ -365,9 +373,9 @@ def new_names() -> Dict[Name, str]:
     return found
 
 
-def reached(start: Iterable[Name]) -> Dict[str, List[Unit]]:
+def reached(start: Iterable[Name], new: Mapping[Name, str]) -> Dict[str, List[Unit]]:
     """The statements that these names need, by module: those that define what is used, and of each module that has one
-    those that only do something. An empty name stands for the module alone.
+    those that only do something. An empty name stands for the module alone. new: the names of what the copy may have.
     """
     chosen: Dict[str, Dict[int, Unit]] = collections.defaultdict(dict)
     todo = list(start)
@@ -378,6 +386,8 @@ def reached(start: Iterable[Name]) -> Dict[str, List[Unit]]:
             continue
         if name and name not in source.own:
             raise UserError(f"{module} has no {name}, which is asked of it")
+        if name and (module, name) not in new:
+            continue
         for unit in (*([source.own[name]] if name else []), *(one for one in source.units if not one.names)):
             if unit.start not in chosen[module]:
                 chosen[module][unit.start] = unit
@@ -386,7 +396,7 @@ def reached(start: Iterable[Name]) -> Dict[str, List[Unit]]:
         source = everything()[module]
         used = named(node for unit in units.values() for node in unit.nodes)
         for node in source.tree.body:
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("common") and not is_bundled(node):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("common") and not is_bundled(node, new):
                 lost = sorted(used & {alias.asname or alias.name for alias in node.names} & set(source.imported))
                 if lost:
                     raise UserError(f"{module} needs {', '.join(lost)} of {node.module}, which no copy has")
@@ -504,8 +514,9 @@ def commands(text: str) -> str:
 def script(text: str) -> str:
     """A script of a model's folder, with the names of a copy's `common`."""
     source = Source(text)
-    nodes = [node for node in source.tree.body if isinstance(node, ast.ImportFrom) and is_bundled(node)]
-    edits = source.edits([node for node in source.tree.body if node not in nodes], new_names(), "common.")
+    new = new_names()
+    nodes = [node for node in source.tree.body if is_bundled(node, new)]
+    edits = source.edits([node for node in source.tree.body if node not in nodes], new, "common.")
     edits += [(*source.rows(node), "" if place else "import common\n") for place, node in enumerate(nodes)]
     return commands(source.edited(0, len(text), edits))
 
@@ -573,20 +584,22 @@ def with_schemas(text: str, chosen: Mapping[str, Sequence[Unit]]) -> str:
     return text
 
 
-def bundle(scripts: Iterable[str], programs: Iterable[str]) -> Dict[str, str]:
+def bundle(scripts: Iterable[str], programs: Iterable[str], parts: Iterable[str] = PARTS) -> Dict[str, str]:
     """The two files of a copy's `common`: what these scripts (their texts) use and these programs (modules) are.
 
+    parts: those of `PARTS` that the copy has.
     Raises `UserError` for a program that is none, and a script that asks for what is not there.
     """
-    programs, new = sorted(set(programs)), new_names()
+    programs, absent = sorted(set(programs)), set(PARTS) - set(parts)
+    new = {name: to for name, to in new_names().items() if name[0] not in absent}
     start = [(module, "main") for module in programs] + [("common.base.errors", "run")]
     for text in scripts:
         source = Source(text)
         start += [*map(origin, source.imported.values()), *(name for _, name in source.uses(source.tree.body))]
-    chosen = reached(name for name in start if name[0] in everything())
+    chosen = reached((name for name in start if name[0] in everything()), new)
     imports = Imports(chosen)
     effects: List[str] = []
-    parts: List[str] = []
+    pieces: List[str] = []
     for module in ordered(chosen):
         source = everything()[module]
         part = documented(source) + "\n\n\n"
@@ -599,12 +612,12 @@ def bundle(scripts: Iterable[str], programs: Iterable[str]) -> Dict[str, str]:
                 effects.append(text.strip("\n"))
             else:
                 part += text.lstrip("\n") if part.endswith("\n\n\n") else text
-        parts.append(part.rstrip("\n"))
+        pieces.append(part.rstrip("\n"))
     front = (SHARED / "__init__.py").read_text(encoding="utf-8").partition('"""\n')[2].strip("\n")
     standard, others, typing = imports.head()
     whole = [f'"""{TITLE}"""\n{FUTURE}\n\n{front}',
              standard, *effects, "\n\n".join(part for part in (others, typing) if part),
-             with_schemas("\n\n\n".join(parts), chosen) if READER in chosen else "\n\n\n".join(parts)]
+             with_schemas("\n\n\n".join(pieces), chosen) if READER in chosen else "\n\n\n".join(pieces)]
     rows = "".join(f'    "{module.rpartition(".")[2]}": common.{new[module, "main"]},\n' for module in programs)
     return {"common/__init__.py": commands("\n\n\n".join(whole) + "\n"), "common/__main__.py": PROGRAMS.format(rows=rows,
             run=new["common.base.errors", "run"])}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import re
 import shutil
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence, Union
@@ -95,7 +96,9 @@ def lean(folder: Path) -> Dict[str, Union[Path, str]]:
         raise UserError(f"{folder}: {', '.join(missing)} missing; ModelZoo asks for it, or the copy cannot run without "
                         "it")
     code = {name: path.read_text(encoding="utf-8") for name, path in chosen.items() if path.suffix == ".py"}
-    texts.update(bundle.bundle(code.values(), programs))
+    shell = "".join(path.read_text(encoding="utf-8") for name, path in chosen.items() if name.startswith("test/"))
+    texts.update(bundle.bundle(code.values(), programs,
+                               [part for part, sign in bundle.PARTS.items() if re.search(sign, shell)]))
     texts.update({name: bundle.script(text) for name, text in code.items()})
     texts.update({name: path.read_text(encoding="utf-8") for name, path in chosen.items() if path.suffix == ".sh"
                   and name not in texts})
