@@ -15,6 +15,7 @@ import json
 import keyword
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
@@ -23,11 +24,13 @@ from common.base.errors import UserError
 
 SHARED = Path(__file__).resolve().parents[1]
 OPTIONAL = ("common.devices", "common.engines.openvino_session", "common.engines.half", "common.engines.keep_list",
-            "common.convert.upstream")
+            "common.convert.upstream", "common.infer.npu_records")
 """What one NPU, or ONNX Runtime in its place, does without: several devices, OpenVINO, the rehearsal of float16, the
-upstream's code. Each is imported within `errors.optional`, which says so where the module is not there."""
-PARTS = {"common.tools.ais_log": r"\bais\w*\.log", "common.tools.benchmark_log": r"\{BENCHMARK\[|common\.tools\.benchmark\b",
-         "common.tools.msame_log": r"\{MSAME\[|common\.tools\.msame\b", "common.tools.trtexec_log": r"\btrtexec\b"}
+upstream's code, the record over several NPUs. Each is imported within `errors.optional`, which says so where it is not
+there."""
+PARTS = {"common.tools.ais_log": r"\bais\w*\.log", "common.tools.msame_log": r"\bmsame\w*\.log",
+         "common.tools.pure_log": r"\bPureInfer_perf", "common.tools.trtexec_log": r"\btrtexec\w*\.log",
+         "common.tools.vision_log": r"\bperf_vision"}
 """What only some copies have: those whose shell scripts hold this. Imported as `OPTIONAL`."""
 LEFT_OUT = ("common.dev", "common.make", "common.publish", "common.precision", *OPTIONAL)
 READER = "common.base.json_files"
@@ -40,6 +43,8 @@ Here a definition has its first sentence alone. A value's unit, shape and errors
 that a part's heading names.
 """
 """What a copy's `common` opens with."""
+MARKER = re.compile(r"  # (?:type: ignore|noqa)\b.*$|^# long: .*\n", re.MULTILINE)
+"""What tells the collection's own checks to pass over a line: no copy is checked by them."""
 SENTENCE = re.compile(r".*?(?<!e\.g)(?<!i\.e)(?<! al)[.](?=\s+[^\sa-z]|\s*$)", re.DOTALL)
 REFERENCE = re.compile(r'"\$ref": "(\w+\.schema\.json)?#/definitions/(\w+)"')
 """In a schema: a definition of another file, or of its own."""
@@ -61,6 +66,8 @@ if __name__ == "__main__":
 
 Name = Tuple[str, str]
 """A module of `common`, and what is defined at its top."""
+Reference = Tuple[str, str]
+"""The file of a schema, and a definition in it."""
 Edit = Tuple[int, int, str]
 """Characters of a text, from and to, and what is to stand there instead."""
 
@@ -476,7 +483,9 @@ class Imports:
                 if one.startswith("from "):
                     module, _, name = one[len("from "):].partition(" import ")
                     names[module].add(name)
-            return plain + [f"from {module} import {', '.join(sorted(each))}" for module, each in sorted(names.items())]
+            whole = [f"from {module} import {', '.join(sorted(each))}" for module, each in sorted(names.items())]
+            return plain + [one if len(one) <= 120 else textwrap.fill(
+                one.replace(" import ", " import (", 1) + ")", 120, subsequent_indent="    ") for one in whole]
         own = {one for one in self.top if is_standard(one)}
         typing = [f"    {line}" for line in merged(self.typing)]
         if typing:
@@ -521,28 +530,78 @@ def script(text: str) -> str:
     return commands(source.edited(0, len(text), edits))
 
 
+def without_unused(scripts: Mapping[str, str], texts: Iterable[str]) -> Dict[str, str]:
+    """A model's scripts (file name to text) without the functions that neither they nor these texts name, and what those
+    alone import."""
+    left = dict(scripts)
+    words = collections.Counter(re.findall(r"\w+", "\n".join([*left.values(), *texts])))
+    for name, text in left.items():
+        source = Source(text)
+        gone = [unit for unit in source.units if isinstance(unit.nodes[0], ast.FunctionDef) and words[unit.names[0]] == 1]
+        lost = named(node for unit in gone for node in unit.nodes) - named(
+            node for node in source.tree.body if all(node not in unit.nodes for unit in gone))
+        edits = [(unit.start, unit.end, "") for unit in gone]
+        for node in source.tree.body:
+            if isinstance(node, (ast.Import, ast.ImportFrom)) and lost & {one.asname or one.name for one in node.names}:
+                kept = [one for one in node.names if (one.asname or one.name) not in lost]
+                begin, end = source.rows(node)
+                node.names = kept or node.names
+                edits.append((begin, end, ast.unparse(node) + "\n" if kept else ""))
+        left[name] = source.edited(0, len(text), edits)
+    return left
+
+
 def schemas(chosen: Mapping[str, Sequence[Unit]]) -> Dict[str, Any]:
-    """The schemas that these statements name, and of each the definitions that are referred to: by file name."""
-    todo: List[Tuple[str, str]] = []
+    """The schemas that these statements name, by file name: what a value is held to, and nothing else.
+
+    A definition that is referred to once, or is shorter than a reference to it, stands in the reference's place.
+    """
+    start: List[Reference] = []
     for node in walk(node for units in chosen.values() for unit in units for node in unit.nodes):
         if isinstance(node, ast.Call) and re.search(r"\b(read_json|check|fits)$", ast.unparse(node.func)):
-            todo += [(f"{one.value}.schema.json", "") for one in walk(node.args) if isinstance(one, ast.Constant)
-                     and isinstance(one.value, str)]
+            start += [(f"{one.value}.schema.json", "") for one in walk(node.args) if isinstance(one, ast.Constant)
+                      and isinstance(one.value, str)]
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            todo += re.findall(r"^(\w+\.schema\.json)#/definitions/(\w+)$", node.value)
+            start += re.findall(r"^(\w+\.schema\.json)#/definitions/(\w+)$", node.value)
+    folder = SHARED / "base/schemas"
+    start = [one for one in start if (folder / one[0]).is_file()]
+    whole = referred(start, {path.name: without_prose(files.read_json(path, {})) for path in folder.glob("*.json")})
+    often = collections.Counter(one for name, schema in whole.items() for one in references(schema, name))
+    often.update(2 * start)
+    return referred(start, {name: put_in(schema, name, name, whole, often) for name, schema in whole.items()})
+
+
+def references(schema: Any, name: str) -> List[Reference]:
+    """The definitions that a schema of the file `name` refers to, one for each time that it does."""
+    return [(other or name, one) for other, one in REFERENCE.findall(json.dumps(schema))]
+
+
+def referred(start: Iterable[Reference], every: Mapping[str, Any]) -> Dict[str, Any]:
+    """Of every schema what these references need, by file name; one without a definition stands for the file's own."""
     found: Dict[str, Any] = {}
+    done, todo = set(), list(start)
     while todo:
         name, part = todo.pop()
-        if not (SHARED / "base/schemas" / name).is_file():
-            continue
-        whole = without_prose(files.read_json(SHARED / "base/schemas" / name, {}))
-        definitions = whole.pop("definitions", {})
-        kept = found.setdefault(name, {})
-        new = {"definitions": {**kept.get("definitions", {}), part: definitions[part]}} if part else whole
-        if any(kept.get(key) != value for key, value in new.items()):
-            kept.update(new)
-            todo += [(other or name, one) for other, one in REFERENCE.findall(json.dumps(new))]
+        if (name, part) not in done:
+            done.add((name, part))
+            own = {key: value for key, value in every[name].items() if key != "definitions"}
+            new = {part: every[name]["definitions"][part]} if part else own
+            (found.setdefault(name, {}).setdefault("definitions", {}) if part else found.setdefault(name, {})).update(new)
+            todo += references(new, name)
     return dict(sorted(found.items()))
+
+
+def put_in(schema: Any, name: str, home: str, whole: Mapping[str, Any], often: Mapping[Reference, int]) -> Any:
+    """A schema of the file `name` as it may stand in the file `home`, with the definitions that are better in place."""
+    if isinstance(schema, list):
+        return [put_in(one, name, home, whole, often) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    for place, part in references(schema, name) if list(schema) == ["$ref"] else ():
+        there = put_in(whole[place]["definitions"][part], place, home, whole, often)
+        short = {"$ref": f"{place if place != home else ''}#/definitions/{part}"}
+        return there if often[place, part] == 1 or len(json.dumps(there)) <= len(json.dumps(short)) else short
+    return {key: put_in(one, name, home, whole, often) for key, one in schema.items()}
 
 
 def without_prose(schema: Any) -> Any:
@@ -559,9 +618,11 @@ def wrapped(value: Any) -> str:
     """A value in JSON, on lines of at most 120 characters."""
     lines = [""]
     for piece in json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).iterencode(value):
-        if len(lines[-1]) + len(piece) > 120:
-            lines.append("")
-        lines[-1] += piece
+        if len(lines[-1]) + len(piece) > 119 and piece not in ",:]}":
+            lines[-1] += "," * piece.startswith(",")
+            lines.append(piece.lstrip(","))
+        else:
+            lines[-1] += piece
     return "\n".join(lines)
 
 
@@ -607,7 +668,7 @@ def bundle(scripts: Iterable[str], programs: Iterable[str], parts: Iterable[str]
             edits = [*source.edits(unit.nodes, new), *imports.edits(source, unit), *source.briefly(unit.nodes)]
             edits += [(*source.span(node), json.dumps((ast.get_docstring(source.tree) or "").partition("\n")[0]))
                       for node in walk(unit.nodes) if isinstance(node, ast.Name) and node.id == "__doc__"]
-            text = source.edited(unit.start, unit.end, edits)
+            text = MARKER.sub("", source.edited(unit.start, unit.end, edits))
             if not unit.names:
                 effects.append(text.strip("\n"))
             else:

@@ -36,12 +36,16 @@ def read(path: files.PathLike, batch: Optional[int] = None) -> Performance:
     if text.lstrip().startswith("{"):
         return _read_json(source, text)
     lines = [line.strip() for line in text.splitlines()]
-    if "[e2e]" in text or re.search(r"ave_th\w+Rate", text):
-        with errors.optional(f"{path}: a performance file of benchmark", "tools/benchmark_log.py", ELSEWHERE):
-            from common.tools import benchmark_log
-        return benchmark_log.read(source, lines, batch)
+    if "[e2e]" in text:
+        with errors.optional(f"{path}: benchmark's perf_vision", "tools/vision_log.py", ELSEWHERE):
+            from common.tools import vision_log
+        return vision_log.read(source, lines)
+    if re.search(r"ave_th\w+Rate", text):
+        with errors.optional(f"{path}: benchmark's PureInfer", "tools/pure_log.py", ELSEWHERE):
+            from common.tools import pure_log
+        return pure_log.read(source, lines, batch)
     if "NPU_compute_time" in text:
-        with errors.optional(f"{path}: a log of ais_infer", "tools/ais_log.py", "give the summary that it left, JSON"):
+        with errors.optional(f"{path}: a log of ais_infer", "tools/ais_log.py", "give the summary that it left"):
             from common.tools import ais_log
         return ais_log.read(source, lines)
     if TRTEXEC.search(text):

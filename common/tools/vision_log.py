@@ -1,23 +1,15 @@
-"""What Ascend's benchmark leaves of its speed: perf_vision of a dataset, PureInfer of runs on zeros."""
+"""What benchmark leaves of its speed on a dataset: perf_vision, five lines."""
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, Optional, Sequence
+from typing import Dict, Sequence
 
 from common.base.errors import UserError
-from common.engines.timing import summarise
 from common.tools import performance
 from common.tools.performance import NUMBER, Performance
 
 
-def read(source: str, lines: Sequence[str], batch: Optional[int] = None) -> Performance:
-    """Either file. batch: samples per batch, for a PureInfer file that does not tell it."""
-    if any("[e2e]" in line for line in lines):
-        return read_dataset(source, lines)
-    return read_pure(source, lines, batch)
-
-
-def read_dataset(source: str, lines: Sequence[str]) -> Performance:
+def read(source: str, lines: Sequence[str]) -> Performance:
     """benchmark's five lines, newer tags ([infer], [post]) or older ([inference], [postprocess]).
 
     The tool of 2020 spelled latency `lantency` and had no [preprocess] line. samples/s is the interface rate; the mean
@@ -59,27 +51,3 @@ def read_dataset(source: str, lines: Sequence[str]) -> Performance:
                        mean_ms=1000 * batch / rate if batch and rate else None, details=details,
                        definition="interface rate: samples per second of device compute on one device; "
                                   "mean = 1000 * batch / rate")
-
-
-def read_pure(source: str, lines: Sequence[str], batch: Optional[int] = None) -> Performance:
-    """benchmark's pure inference, its file (`=`) or what it prints (`:`); its latency is per sample.
-
-    The file tells no batch but in the model's name, where that ends in `_bs<batch>`.
-    """
-    named = re.search(r"_bs(\d+)_in_device_\d+\.txt$", source)
-    batch = batch or (int(named[1]) if named else None)
-    details: Dict[str, float] = {}
-    for line in lines:
-        match = re.search(rf"ave_th\w+Rate ?[=:] ?{NUMBER}samples/s, ave_latency ?[=:] ?{NUMBER}ms$", line)
-        if match:
-            performance.once(source, details, "ave_throughputRate", float(match[1]))
-            performance.once(source, details, "ave_latency", float(match[2]))
-    performance.one_run(source, "Dataset number: 0", sum("Dataset number: 0 " in line for line in lines))
-    performance.need(source, details, ("ave_throughputRate", "ave_latency"))
-    costs = [float(cost) for cost in re.findall(rf"finished cost {NUMBER}ms", "\n".join(lines))]
-    figures: Dict[str, Any] = performance.by_name(summarise(costs)) if costs else {}
-    if batch and not costs:
-        figures["mean_ms"] = details["ave_latency"] * batch
-    return Performance(source, "benchmark-pure", performance.backend(source, "npu", lines), batch,
-                       samples_per_s=details["ave_throughputRate"], details=details, **figures,
-                       definition="mean of the rounds' rates, in samples per second of device compute on one device")
