@@ -537,7 +537,8 @@ def without_unused(scripts: Mapping[str, str], texts: Iterable[str]) -> Dict[str
     words = collections.Counter(re.findall(r"\w+", "\n".join([*left.values(), *texts])))
     for name, text in left.items():
         source = Source(text)
-        gone = [unit for unit in source.units if isinstance(unit.nodes[0], ast.FunctionDef) and words[unit.names[0]] == 1]
+        gone = [unit for unit in source.units if isinstance(unit.nodes[0], ast.FunctionDef) and words[unit.names[0]] == len(
+            re.findall(rf"\b{unit.names[0]}\b", text[unit.start:unit.end]))]
         lost = named(node for unit in gone for node in unit.nodes) - named(
             node for node in source.tree.body if all(node not in unit.nodes for unit in gone))
         edits = [(unit.start, unit.end, "") for unit in gone]
