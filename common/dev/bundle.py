@@ -516,7 +516,8 @@ def commands(text: str) -> str:
             return found[0]
         return f"common.{new_names()[module, name]}" if (module, name) in new_names() else module.rpartition(".")[2]
     text = re.sub(r"-m common\.[\w.]*\{", "-m common {", text)
-    text = re.sub(r"-m common(?:\.\w+)*\.(\w+)", lambda found: f"-m common {found[1].strip('_')}", text)
+    text = re.sub(r"-m (common(?:\.\w+)*\.(\w+))", lambda found: f"-m common {found[2].strip('_')}"
+                  if found[1] in everything() or found[2].isupper() else found[0], text)
     return re.sub(r"(?<![\w/])(common(?:\.\w+)+?)(?:\.(\w+))?(?![\w.]*\w)", called, text)
 
 
