@@ -3,15 +3,22 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
+import random
 import re
 import subprocess
 import sys
 
 import pytest
 
+import onnx_models
+from common.base import json_files
 from common.base.errors import UserError
 from common.dev import bundle, reach
-from conftest import MODELS, ROOT
+from conftest import MODELS, ROOT, environment, one_line_error
+from test_json_files import READERS, WRONG, places, put
+
+SCRIPT = "from common.convert import export\nfrom common.data import dataset\ndataset.preprocess\nexport.export\n"
 
 
 @pytest.mark.parametrize("before, after", [
@@ -74,7 +81,7 @@ def copy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("copy")
     shell = [path.read_text() for model in MODELS for path in (ROOT / model / "test").glob("*.sh")]
     _, programs = reach.reached(ROOT / "EDSR", [], [], *shell, *(reach.environment(ROOT / model) for model in MODELS))
-    for name, text in bundle.bundle(["from common.data import dataset\ndataset.preprocess\n"], programs).items():
+    for name, text in bundle.bundle([SCRIPT], programs).items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     return folder, programs
@@ -101,19 +108,118 @@ def test_a_copy_imports_what_is_large_where_it_is_used(copy):
     assert done.stdout == "[]\n", done.stderr
 
 
-def test_a_copys_functions_do_what_those_of_the_collection_do(copy):
-    """Its readers refuse and take the same texts, with the schemas that are text in it."""
+@pytest.fixture(scope="module")
+def module(copy):
+    """The copy's `common`, imported."""
     folder, _ = copy
     spec = importlib.util.spec_from_file_location("copied_common", folder / "common/__init__.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["copied_common"] = module
+    found = sys.modules["copied_common"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    yield found
+    del sys.modules["copied_common"]
+
+
+def test_a_copys_functions_do_what_those_of_the_collection_do(module, tmp_path):
+    """Its readers refuse and take the same texts, with the schemas that are text in it."""
+    assert module.facts_load(ROOT / "EDSR").name == "EDSR"
+    for text, part in (('{"samples": 1}', "manifest.schema.json"), ("{", "is not JSON"), ('[1e999]', "1e999")):
+        (tmp_path / "manifest.json").write_text(text)
+        with pytest.raises(module.UserError, match=re.escape(part)):
+            module.read_json(tmp_path / "manifest.json", "manifest")
+    assert module.files_size(2048) == "2.0 kB"
+
+
+def said(check, error, value, kind):
     try:
-        spec.loader.exec_module(module)
-        assert module.facts_load(ROOT / "EDSR").name == "EDSR"
-        for text, part in (('{"samples": 1}', "manifest.schema.json"), ("{", "is not JSON"), ('[1e999]', "1e999")):
-            (folder / "manifest.json").write_text(text)
-            with pytest.raises(module.UserError, match=re.escape(part)):
-                module.read_json(folder / "manifest.json", "manifest")
-        assert module.files_size(2048) == "2.0 kB"
-    finally:
-        del sys.modules["copied_common"]
+        check(json.loads(json.dumps(value)), kind, "x.json")
+    except error as refused:
+        return str(refused)
+    return None
+
+
+@pytest.mark.parametrize("name, kind", [
+    ("facts", "facts"), ("manifest", "manifest"), ("accuracy by verdicts", "accuracy"), ("record by perf", "record"),
+    ("record of devices", "record"), ("fingerprint", "fingerprint"), ("summary", "ais_summary")])
+def test_a_copys_schema_takes_and_refuses_what_the_whole_one_does_in_the_same_words(name, kind, module):
+    right = json.loads(json.dumps(READERS[name][0]()))
+    cases = [put(right, at, new) for at in places(right) for new in (..., *WRONG)]
+    random.Random(0).shuffle(cases)
+    whole = [said(json_files.check, UserError, value, kind) for value in [right, *cases[:400]]]
+    assert whole == [said(module.json_files_check, module.UserError, value, kind) for value in [right, *cases[:400]]]
+    assert whole[0] is None and len(set(whole)) > 20
+
+
+def test_a_copy_has_the_schemas_of_what_it_reads_alone_and_no_prose_in_them(module):
+    assert {"facts.schema.json", "manifest.schema.json", "record.schema.json"} <= set(module.SCHEMAS)
+    assert not {"report.schema.json", "gallery.schema.json", "devices.schema.json"} & set(module.SCHEMAS)
+    for name, text in module.SCHEMAS.items():
+        schema = json.loads(text)
+        assert not {"$schema", "title", "description"} & set(schema), name
+        assert max(map(len, text.splitlines())) <= 125
+        for part in schema.get("definitions", {}):
+            assert any(f"#/definitions/{part}" in other for other in [*module.SCHEMAS.values(), *(
+                str(value) for value in vars(module).values() if isinstance(value, dict))]), f"{name}: {part} is for nothing"
+    assert "title" in json.loads(module.SCHEMAS["facts.schema.json"])["properties"], "a property of that name stays"
+
+
+@pytest.mark.parametrize("text, first", [
+    ("One line.", "One line."), ("No full stop", "No full stop"), ("One. Two.", "One."), ("Of e.g. Two. Three.", "Of e.g. Two."),
+    ("As `a.b` has it, 1.5\nof them. Not more.", "As `a.b` has it, 1.5\nof them."), ("One\n\nTwo.", "One"),
+    ("By Li et al. Two.", "By Li et al. Two.")])
+def test_of_what_documents_a_definition_the_first_sentence_goes_along(text, first):
+    assert bundle.sentence(text) == first
+
+
+def test_every_definition_of_a_copy_keeps_one_sentence_and_the_whole_says_where_the_rest_is(copy, module):
+    tree = ast.parse((copy[0] / "common/__init__.py").read_text())
+    assert "ascend-model-collection" in ast.get_docstring(tree)
+    whole = {new: source.own[name].nodes[0] for (module_name, name), new in bundle.new_names().items()
+             for source in [bundle.everything()[module_name]]}
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name in whole:
+            had, has = ast.get_docstring(whole[node.name]), ast.get_docstring(node)
+            assert (had is None) == (has is None), node.name
+            assert not has or "\n\n" not in has and len(has) <= len(had)
+
+
+def test_a_script_loses_the_functions_that_nothing_names_and_what_they_alone_import():
+    text = ("import io\nfrom typing import List, Tuple\n\n\ndef used(a: Tuple):\n    return a\n\n\n"
+            "# of the collection\ndef lost(b: List):\n    return lost(io.StringIO(b))\n\n\ndef told():\n    return used(1)\n")
+    left = bundle.without_unused({"a.py": text}, ["a.told"])["a.py"]
+    assert left == ("from typing import Tuple\n\n\ndef used(a: Tuple):\n    return a\n\n\ndef told():\n    return used(1)\n")
+    assert bundle.without_unused({"a.py": text}, ["told, lost"])["a.py"] == text
+
+
+LOGS = {"common.tools.msame_log": ("Inference average time: 2.5 ms\n", "a log of msame"),
+        "common.tools.ais_log": ("[INFO] NPU_compute_time (ms): mean = 2.5\n[INFO] throughput 1000*batchsize(1)/"
+                                 "NPU_compute_time.mean(2.5): 400\n", "a log of ais_infer"),
+        "common.tools.pure_log": ("ave_throughputRate = 400samples/s, ave_latency = 2.5ms\n", "benchmark's PureInfer"),
+        "common.tools.vision_log": ("[e2e] throughputRate: 1, latency: 1000\n", "benchmark's perf_vision"),
+        "common.tools.trtexec_log": ("&&&& RUNNING TensorRT.trtexec\n", "a log of trtexec")}
+
+
+@pytest.mark.parametrize("part", bundle.PARTS)
+def test_a_log_of_a_tool_that_a_copys_scripts_do_not_use_is_one_line(part, tmp_path):
+    for there in (True, False):
+        for name, text in bundle.bundle([], ["common.tools.perf"], {part} if there else set(bundle.PARTS) - {part}).items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text)
+        (tmp_path / "log").write_text(LOGS[part][0])
+        done = subprocess.run([sys.executable, "-m", "common", "perf", "log"], cwd=tmp_path, capture_output=True, text=True)
+        lacks = f"{LOGS[part][1]}: this folder has no common/tools/{part.rpartition('.')[2]}.py"
+        assert (lacks in done.stderr) != there, done.stderr
+        assert "Traceback" not in done.stderr and done.stderr.count("\n") <= 1
+
+
+@pytest.mark.parametrize("told, call, part", [
+    ("DEVICE=openvino", "common.open_session('m.onnx')", "engines/openvino_session.py"),
+    ("PRECISION=f16", "common.open_session('m.onnx')", "engines/half.py"),
+    ("SOURCE=upstream", "common.trace_upstream(None, (), 'x.onnx', {})", "convert/upstream.py"),
+    ("", "common.records_parse({'provenance': {'backend': 'npu'}}, 'x.json')", "devices")])
+def test_a_feature_that_a_copy_lacks_is_one_line_that_says_so(told, call, part, copy, tmp_path):
+    onnx_models.affine(tmp_path / "m.onnx")
+    variable, _, value = told.partition("=")
+    code = f"import common; common.errors_run(lambda argv: {call})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
+                          env=environment(PYTHONPATH=str(copy[0]), **({variable: value} if told else {})))
+    one_line_error(done, f"this folder has no common/{part}, the collection that it comes from does", told.partition("=")[0])

@@ -11,7 +11,7 @@ import onnx_models
 from common.base.errors import UserError
 from common.data import result_files
 from common.engines import timing
-from common.tools import ais_infer, benchmark, msame, perf
+from common.tools import ais_infer, benchmark, msame, perf, performance
 from conftest import one_line_error
 
 UNETPP_BS1 = """\
@@ -384,7 +384,7 @@ def test_what_onnxruntime_left_is_never_taken_for_an_npu_figure(left_by_onnxrunt
 
 def test_the_records_agree_with_the_tools_files(left_by_onnxruntime):
     for kind, record in (("vision", "result/onnxruntime_batchsize_2_device_0.json"), ("ais", "res/d_onnxruntime.json"),
-                         ("ais old", perf.sidecar(left_by_onnxruntime["ais old"])), ("ais log", "res/d_onnxruntime.json")):
+                         ("ais old", performance.sidecar(left_by_onnxruntime["ais old"])), ("ais log", "res/d_onnxruntime.json")):
         file, whole = perf.read(left_by_onnxruntime[kind]), perf.read(record)
         assert whole.backend == "onnxruntime" and whole.batch == file.batch == 2
         assert whole.tool == file.tool

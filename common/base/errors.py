@@ -4,13 +4,29 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import Callable, NoReturn, Optional, Sequence
+from contextlib import contextmanager
+from typing import Callable, Iterator, NoReturn, Optional, Sequence
 
 from common.base import uses
 
 
 class UserError(Exception):
     """Bad input. The text is one line: what, where, what was expected and found, what to do."""
+
+
+@contextmanager
+def optional(what: str, part: str, advice: str) -> Iterator[None]:
+    """Around the import of what a folder for ModelZoo may lack: there it raises a `UserError` that says so.
+
+    what: asks for it, a variable of the environment or a kind of file. part: the file under common. advice: what to do.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "common":
+            raise
+        raise UserError(f"{what}: this folder has no common/{part}, the collection that it comes from does; "
+                        f"{advice}") from error
 
 
 def run(main: Callable[[Optional[Sequence[str]]], Optional[int]]) -> NoReturn:

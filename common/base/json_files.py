@@ -15,6 +15,8 @@ from typing import Any, Callable, Dict, List, Mapping, NoReturn, Tuple, Union
 from common.base.errors import UserError
 
 SCHEMAS = Path(__file__).with_name("schemas")
+DRAFT = "http://json-schema.org/draft-04/schema#"
+"""Draft 4: there 1.0 is no integer, as it is none in Python."""
 LARGEST = 1 << 28
 """Bytes of a file that is still read: the manifest of half a million samples has fewer."""
 DIGITS = 400
@@ -107,7 +109,7 @@ def _of_kind(kind: str) -> Callable[[Any], Any]:
 
 @functools.lru_cache(maxsize=None)
 def _of_text(text: str) -> Callable[[Any], Any]:
-    return _compiled({"$schema": "http://json-schema.org/draft-04/schema#", **json.loads(text)})
+    return _compiled(json.loads(text))
 
 
 def _compiled(schema: Mapping[str, Any]) -> Callable[[Any], Any]:
@@ -116,9 +118,8 @@ def _compiled(schema: Mapping[str, Any]) -> Callable[[Any], Any]:
     except ImportError as error:
         raise UserError("fastjsonschema cannot be imported, and no JSON file is read unchecked: pip install "
                         "fastjsonschema") from error
-    return fastjsonschema.compile(dict(schema), handlers={"": lambda name: _load(Path(name).name)})
+    return fastjsonschema.compile({"$schema": DRAFT, **schema}, handlers={"": lambda name: _load(Path(name).name)})
 
 
 def _load(name: str) -> Any:
-    """A schema. Draft 4: there 1.0 is no integer, as it is none in Python."""
     return json.loads((SCHEMAS / name).read_text(encoding="utf-8"))

@@ -1,34 +1,20 @@
 """From a PyTorch network to an ONNX file of opset 11 that is known to compute the same."""
 from __future__ import annotations
 
-import importlib
 import os
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 
-from common.base import files, metrics
+from common.base import errors, files, metrics
 from common.base.errors import UserError
 from common.convert import checkpoint, trace
 from common.convert.trace import OPSET
 
 OTHER_SIZES = ((24, 40), (37, 23), (1, 1))
 """Heights and widths at which a file of free size is held to PyTorch: none is the trace's, two are odd, one is least."""
-
-
-def upstream_asked() -> Optional[ModuleType]:
-    """What exports the upstream's network, where SOURCE asks for it. A folder for ModelZoo has none of it."""
-    if not os.environ.get("SOURCE", "").strip():
-        return None
-    try:
-        upstream = importlib.import_module("common.convert.upstream")
-    except ModuleNotFoundError as error:
-        raise UserError("SOURCE: this folder has no common/convert/upstream.py, the collection that it comes from "
-                        "does; leave SOURCE out") from error
-    return upstream if upstream.asked() else None
 
 
 class Port(NamedTuple):
@@ -80,9 +66,9 @@ def export(network: torch.nn.Module, inputs: Sequence[Port], outputs: Sequence[s
     example = tuple(torch.from_numpy(port.random(seed=0)) for port in inputs)
     options = {"input_names": [port.name for port in inputs], "output_names": list(outputs), "dynamic_axes": axes}
     with files.atomic(path) as temporary:
-        upstream = upstream_asked()
-        if upstream:
-            metadata = {**metadata, "upstream": upstream.trace(network, example, temporary, options)}
+        commit = trace_upstream(network, example, temporary, options)
+        if commit:
+            metadata = {**metadata, "upstream": commit}
         else:
             trace.write(network, example, temporary, options)
         annotate(temporary, metadata)
@@ -98,6 +84,16 @@ def export(network: torch.nn.Module, inputs: Sequence[Port], outputs: Sequence[s
             raise UserError(f"{path}: ONNX and PyTorch differ by {worst['max_abs']:.3g}, allowed is {tolerance:g}"
                             f"{suspicion and '; ' + suspicion}")
     return worst
+
+
+def trace_upstream(network: torch.nn.Module, example: Sequence[torch.Tensor], path: files.PathLike,
+                   options: Mapping[str, Any]) -> Optional[str]:
+    """Trace the upstream's network into `path` where SOURCE of the environment asks for it, and give its commit; else None."""
+    if not os.environ.get("SOURCE", "").strip():
+        return None
+    with errors.optional("SOURCE", "convert/upstream.py", "leave SOURCE out"):
+        from common.convert import upstream
+    return upstream.trace(network, example, path, options) if upstream.asked() else None
 
 
 def annotate(path: files.PathLike, metadata: Mapping[str, str]) -> None:

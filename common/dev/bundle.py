@@ -2,7 +2,8 @@
 
 A definition keeps its name where `common` has no other of that name, else its module's stands in front (`run` of
 errors.py is `errors_run`); what was `files.write_text` in a script is `common.write_text` there, and
-`python3 -m common.npu.chip` is `python3 -m common chip`. Comments and what documents a definition go along.
+`python3 -m common.npu.chip` is `python3 -m common chip`. Comments go along, and of what documents a module, a definition or
+an assignment the first sentence; of the schemas what a reader of the copy holds a file to.
 """
 from __future__ import annotations
 
@@ -14,22 +15,39 @@ import json
 import keyword
 import re
 import sys
+import textwrap
 from pathlib import Path
-from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from common.base import files
 from common.base.errors import UserError
 
 SHARED = Path(__file__).resolve().parents[1]
 OPTIONAL = ("common.devices", "common.engines.openvino_session", "common.engines.half", "common.engines.keep_list",
-            "common.convert.upstream")
+            "common.convert.upstream", "common.infer.npu_records")
 """What one NPU, or ONNX Runtime in its place, does without: several devices, OpenVINO, the rehearsal of float16, the
-upstream's code. Where they are named it is in a branch of its own, which says so where the module is not there."""
+upstream's code, the record over several NPUs. Each is imported within `errors.optional`, which says so where it is not
+there."""
+PARTS = {"common.tools.ais_log": r"\bais\w*\.log", "common.tools.msame_log": r"\bmsame\w*\.log",
+         "common.tools.pure_log": r"\bPureInfer_perf", "common.tools.trtexec_log": r"\btrtexec\w*\.log",
+         "common.tools.vision_log": r"\bperf_vision"}
+"""What only some copies have: those whose shell scripts hold this. Imported as `OPTIONAL`."""
 LEFT_OUT = ("common.dev", "common.make", "common.publish", "common.precision", *OPTIONAL)
 READER = "common.base.json_files"
 """The module that reads schemas: files in the collection, text of this module in a copy."""
 
 FUTURE = "from __future__ import annotations"
+TITLE = """What the scripts of this folder share, of the ascend-model-collection, which has the full documentation.
+
+Here a definition has its first sentence alone. A value's unit, shape and errors stand in the collection, in the module
+that a part's heading names.
+"""
+"""What a copy's `common` opens with."""
+MARKER = re.compile(r"  # (?:type: ignore|noqa)\b.*$|^# long: .*\n", re.MULTILINE)
+"""What tells the collection's own checks to pass over a line: no copy is checked by them."""
+SENTENCE = re.compile(r".*?(?<!e\.g)(?<!i\.e)(?<! al)[.](?=\s+[^\sa-z]|\s*$)", re.DOTALL)
+REFERENCE = re.compile(r'"\$ref": "(\w+\.schema\.json)?#/definitions/(\w+)"')
+"""In a schema: a definition of another file, or of its own."""
 PROGRAMS = '''"""The programs of `common`: `python3 -m common PROGRAM ...`."""
 import sys
 
@@ -48,6 +66,8 @@ if __name__ == "__main__":
 
 Name = Tuple[str, str]
 """A module of `common`, and what is defined at its top."""
+Reference = Tuple[str, str]
+"""The file of a schema, and a definition in it."""
 Edit = Tuple[int, int, str]
 """Characters of a text, from and to, and what is to stand there instead."""
 
@@ -173,16 +193,27 @@ class Source:
                 found[start] = (start, start + len(node.name), new[self.name, node.name])
             for body in (getattr(node, field, None) for field in ("body", "orelse", "finalbody")):
                 if isinstance(body, list):
-                    found.update(self._without_imports(body))
-        return list(found.values())
+                    found.update(self._without_imports(body, new))
+        gone = [one for one in found.values() if not one[2]]
+        return [one for one in found.values() if not any(
+            start <= one[0] and one[1] <= end and one[2] for start, end, _ in gone)]
+
+    def briefly(self, nodes: Iterable[ast.AST]) -> Iterator[Edit]:
+        """The first sentence in place of each text in these nodes that documents something."""
+        for node in walk(nodes):
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+                start, end = self.span(node)
+                opening, closing = self.text.index('"""', start, end) + 3, end - 3
+                text = self.text[opening:closing]
+                yield opening, closing, sentence(text)
 
     def rows(self, node: ast.stmt) -> Tuple[int, int]:
         """The characters of the whole lines of a statement, its decorators counted."""
         first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))])
         return self.starts[first - 1], self.starts[int(node.end_lineno or 0)]
 
-    def _without_imports(self, body: Sequence[ast.stmt]) -> Iterator[Tuple[int, Edit]]:
-        gone = [node for node in body if isinstance(node, ast.ImportFrom) and is_bundled(node)]
+    def _without_imports(self, body: Sequence[ast.stmt], new: Mapping[Name, str]) -> Iterator[Tuple[int, Edit]]:
+        gone = [node for node in body if is_bundled(node, new)]
         for node in gone:
             start, end = self.span(node)
             yield start, (start, end, "pass") if len(gone) == len(body) else (*self.rows(node), "")
@@ -265,6 +296,13 @@ def annotated(node: ast.AST) -> List[ast.AST]:
     return [part for part in parts if part is not None]
 
 
+def sentence(text: str) -> str:
+    """The first sentence of what documents something, its lines as they are."""
+    first = text.partition("\n\n")[0].rstrip()
+    found = SENTENCE.match(first)
+    return found[0] if found else first
+
+
 def in_fields(text: str, new: Mapping[str, str]) -> str:
     """An f-string with these expressions in its fields replaced."""
     pattern = re.compile("|".join(rf"(?<![\w.]){re.escape(name)}(?!\w)" for name in sorted(new, key=len, reverse=True)))
@@ -307,11 +345,14 @@ def origin(name: Name) -> Name:
     return origin(source.imported[name[1]]) if source and name[1] in source.imported else name
 
 
-def is_bundled(node: ast.ImportFrom) -> bool:
-    """Whether an import is of modules, or out of one, that copies have."""
-    if (node.module or "").split(".")[0] != "common":
+def is_bundled(node: ast.stmt, new: Mapping[Name, str]) -> bool:
+    """Whether a statement imports modules, or out of one, that the copy has, and does nothing else. new: its names."""
+    if isinstance(node, ast.With):
+        return all(is_bundled(one, new) for one in node.body)
+    if not isinstance(node, ast.ImportFrom) or (node.module or "").split(".")[0] != "common":
         return False
-    return all(f"{node.module}.{alias.name}" in everything() or node.module in everything() for alias in node.names)
+    modules = {module for module, _ in new}
+    return all(f"{node.module}.{alias.name}" in modules or node.module in modules for alias in node.names)
 
 
 @functools.lru_cache(maxsize=None)
@@ -339,9 +380,9 @@ def new_names() -> Dict[Name, str]:
     return found
 
 
-def reached(start: Iterable[Name]) -> Dict[str, List[Unit]]:
+def reached(start: Iterable[Name], new: Mapping[Name, str]) -> Dict[str, List[Unit]]:
     """The statements that these names need, by module: those that define what is used, and of each module that has one
-    those that only do something. An empty name stands for the module alone.
+    those that only do something. An empty name stands for the module alone. new: the names of what the copy may have.
     """
     chosen: Dict[str, Dict[int, Unit]] = collections.defaultdict(dict)
     todo = list(start)
@@ -352,6 +393,8 @@ def reached(start: Iterable[Name]) -> Dict[str, List[Unit]]:
             continue
         if name and name not in source.own:
             raise UserError(f"{module} has no {name}, which is asked of it")
+        if name and (module, name) not in new:
+            continue
         for unit in (*([source.own[name]] if name else []), *(one for one in source.units if not one.names)):
             if unit.start not in chosen[module]:
                 chosen[module][unit.start] = unit
@@ -360,7 +403,7 @@ def reached(start: Iterable[Name]) -> Dict[str, List[Unit]]:
         source = everything()[module]
         used = named(node for unit in units.values() for node in unit.nodes)
         for node in source.tree.body:
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("common") and not is_bundled(node):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("common") and not is_bundled(node, new):
                 lost = sorted(used & {alias.asname or alias.name for alias in node.names} & set(source.imported))
                 if lost:
                     raise UserError(f"{module} needs {', '.join(lost)} of {node.module}, which no copy has")
@@ -440,7 +483,9 @@ class Imports:
                 if one.startswith("from "):
                     module, _, name = one[len("from "):].partition(" import ")
                     names[module].add(name)
-            return plain + [f"from {module} import {', '.join(sorted(each))}" for module, each in sorted(names.items())]
+            whole = [f"from {module} import {', '.join(sorted(each))}" for module, each in sorted(names.items())]
+            return plain + [one if len(one) <= 120 else textwrap.fill(
+                one.replace(" import ", " import (", 1) + ")", 120, subsequent_indent="    ") for one in whole]
         own = {one for one in self.top if is_standard(one)}
         typing = [f"    {line}" for line in merged(self.typing)]
         if typing:
@@ -471,40 +516,121 @@ def commands(text: str) -> str:
             return found[0]
         return f"common.{new_names()[module, name]}" if (module, name) in new_names() else module.rpartition(".")[2]
     text = re.sub(r"-m common\.[\w.]*\{", "-m common {", text)
-    text = re.sub(r"-m common(?:\.\w+)*\.(\w+)", lambda found: f"-m common {found[1].strip('_')}", text)
+    text = re.sub(r"-m (common(?:\.\w+)*\.(\w+))", lambda found: f"-m common {found[2].strip('_')}"
+                  if found[1] in everything() or found[2].isupper() else found[0], text)
     return re.sub(r"(?<![\w/])(common(?:\.\w+)+?)(?:\.(\w+))?(?![\w.]*\w)", called, text)
 
 
 def script(text: str) -> str:
     """A script of a model's folder, with the names of a copy's `common`."""
     source = Source(text)
-    nodes = [node for node in source.tree.body if isinstance(node, ast.ImportFrom) and is_bundled(node)]
-    edits = source.edits([node for node in source.tree.body if node not in nodes], new_names(), "common.")
+    new = new_names()
+    nodes = [node for node in source.tree.body if is_bundled(node, new)]
+    edits = source.edits([node for node in source.tree.body if node not in nodes], new, "common.")
     edits += [(*source.rows(node), "" if place else "import common\n") for place, node in enumerate(nodes)]
     return commands(source.edited(0, len(text), edits))
 
 
-def schemas(chosen: Mapping[str, Sequence[Unit]]) -> Dict[str, str]:
-    """The schemas that these statements name, and what those refer to: file name to JSON text."""
-    folder, todo = SHARED / "base/schemas", []
+def without_unused(scripts: Mapping[str, str], texts: Iterable[str]) -> Dict[str, str]:
+    """A model's scripts (file name to text) without the functions that neither they nor these texts name, and what those
+    alone import."""
+    left = dict(scripts)
+    words = collections.Counter(re.findall(r"\w+", "\n".join([*left.values(), *texts])))
+    for name, text in left.items():
+        source = Source(text)
+        gone = [unit for unit in source.units if isinstance(unit.nodes[0], ast.FunctionDef) and words[unit.names[0]] == len(
+            re.findall(rf"\b{unit.names[0]}\b", text[unit.start:unit.end]))]
+        lost = named(node for unit in gone for node in unit.nodes) - named(
+            node for node in source.tree.body if all(node not in unit.nodes for unit in gone))
+        edits = [(unit.start, unit.end, "") for unit in gone]
+        for node in source.tree.body:
+            if isinstance(node, (ast.Import, ast.ImportFrom)) and lost & {one.asname or one.name for one in node.names}:
+                kept = [one for one in node.names if (one.asname or one.name) not in lost]
+                begin, end = source.rows(node)
+                node.names = kept or node.names
+                edits.append((begin, end, ast.unparse(node) + "\n" if kept else ""))
+        left[name] = source.edited(0, len(text), edits)
+    return left
+
+
+def schemas(chosen: Mapping[str, Sequence[Unit]]) -> Dict[str, Any]:
+    """The schemas that these statements name, by file name: what a value is held to, and nothing else.
+
+    A definition that is referred to once, or is shorter than a reference to it, stands in the reference's place.
+    """
+    start: List[Reference] = []
     for node in walk(node for units in chosen.values() for unit in units for node in unit.nodes):
         if isinstance(node, ast.Call) and re.search(r"\b(read_json|check|fits)$", ast.unparse(node.func)):
-            todo += [f"{one.value}.schema.json" for one in walk(node.args) if isinstance(one, ast.Constant)
-                     and isinstance(one.value, str)]
+            start += [(f"{one.value}.schema.json", "") for one in walk(node.args) if isinstance(one, ast.Constant)
+                      and isinstance(one.value, str)]
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            todo += re.findall(r"^\w+\.schema\.json", node.value)
-    found: Dict[str, str] = {}
+            start += re.findall(r"^(\w+\.schema\.json)#/definitions/(\w+)$", node.value)
+    folder = SHARED / "base/schemas"
+    start = [one for one in start if (folder / one[0]).is_file()]
+    whole = referred(start, {path.name: without_prose(files.read_json(path, {})) for path in folder.glob("*.json")})
+    often = collections.Counter(one for name, schema in whole.items() for one in references(schema, name))
+    often.update(2 * start)
+    return referred(start, {name: put_in(schema, name, name, whole, often) for name, schema in whole.items()})
+
+
+def references(schema: Any, name: str) -> List[Reference]:
+    """The definitions that a schema of the file `name` refers to, one for each time that it does."""
+    return [(other or name, one) for other, one in REFERENCE.findall(json.dumps(schema))]
+
+
+def referred(start: Iterable[Reference], every: Mapping[str, Any]) -> Dict[str, Any]:
+    """Of every schema what these references need, by file name; one without a definition stands for the file's own."""
+    found: Dict[str, Any] = {}
+    done, todo = set(), list(start)
     while todo:
-        name = todo.pop()
-        if name not in found and (folder / name).is_file():
-            found[name] = json.dumps(files.read_json(folder / name, {}), ensure_ascii=False)
-            todo += re.findall(r"([a-z_]+\.schema\.json)", found[name])
+        name, part = todo.pop()
+        if (name, part) not in done:
+            done.add((name, part))
+            own = {key: value for key, value in every[name].items() if key != "definitions"}
+            new = {part: every[name]["definitions"][part]} if part else own
+            (found.setdefault(name, {}).setdefault("definitions", {}) if part else found.setdefault(name, {})).update(new)
+            todo += references(new, name)
     return dict(sorted(found.items()))
+
+
+def put_in(schema: Any, name: str, home: str, whole: Mapping[str, Any], often: Mapping[Reference, int]) -> Any:
+    """A schema of the file `name` as it may stand in the file `home`, with the definitions that are better in place."""
+    if isinstance(schema, list):
+        return [put_in(one, name, home, whole, often) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    for place, part in references(schema, name) if list(schema) == ["$ref"] else ():
+        there = put_in(whole[place]["definitions"][part], place, home, whole, often)
+        short = {"$ref": f"{place if place != home else ''}#/definitions/{part}"}
+        return there if often[place, part] == 1 or len(json.dumps(there)) <= len(json.dumps(short)) else short
+    return {key: put_in(one, name, home, whole, often) for key, one in schema.items()}
+
+
+def without_prose(schema: Any) -> Any:
+    """A schema without what only people and editors read."""
+    if isinstance(schema, list):
+        return [without_prose(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {key: {name: without_prose(one) for name, one in value.items()} if key in ("properties", "definitions")
+            else without_prose(value) for key, value in schema.items() if key not in ("$schema", "title", "description")}
+
+
+def wrapped(value: Any) -> str:
+    """A value in JSON, on lines of at most 120 characters."""
+    lines = [""]
+    for piece in json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).iterencode(value):
+        if len(lines[-1]) + len(piece) > 119 and piece not in ",:]}":
+            lines[-1] += "," * piece.startswith(",")
+            lines.append(piece.lstrip(","))
+        else:
+            lines[-1] += piece
+    return "\n".join(lines)
 
 
 def documented(source: Source) -> str:
     """A module's docstring as the comment that its part of a copy opens with."""
-    lines = (ast.get_docstring(source.tree) or "").splitlines()
+    lines = sentence(ast.get_docstring(source.tree) or "").splitlines()
     title = source.name.rpartition(".")[2].strip("_")
     return "\n".join(f"# {line}".rstrip() for line in [f"---- {title} ----", *lines])
 
@@ -512,7 +638,7 @@ def documented(source: Source) -> str:
 def with_schemas(text: str, chosen: Mapping[str, Sequence[Unit]]) -> str:
     """The reader of JSON files, with the schemas in it in place of the folder that they lie in."""
     name = new_names()[READER, "SCHEMAS"]
-    rows = "".join(f"    {json.dumps(key)}: r'''{schema}''',\n" for key, schema in schemas(chosen).items())
+    rows = "".join(f"    {json.dumps(key)}: r'''\n{wrapped(schema)}''',\n" for key, schema in schemas(chosen).items())
     for old, new in ((f'{name} = Path(__file__).with_name("schemas")', f"{name} = {{\n{rows}}}"),
                      (f'({name} / name).read_text(encoding="utf-8")', f"{name}[name]")):
         if text.count(old) != 1:
@@ -521,38 +647,40 @@ def with_schemas(text: str, chosen: Mapping[str, Sequence[Unit]]) -> str:
     return text
 
 
-def bundle(scripts: Iterable[str], programs: Iterable[str]) -> Dict[str, str]:
+def bundle(scripts: Iterable[str], programs: Iterable[str], parts: Iterable[str] = PARTS) -> Dict[str, str]:
     """The two files of a copy's `common`: what these scripts (their texts) use and these programs (modules) are.
 
+    parts: those of `PARTS` that the copy has.
     Raises `UserError` for a program that is none, and a script that asks for what is not there.
     """
-    programs, new = sorted(set(programs)), new_names()
+    programs, absent = sorted(set(programs)), set(PARTS) - set(parts)
+    new = {name: to for name, to in new_names().items() if name[0] not in absent}
     start = [(module, "main") for module in programs] + [("common.base.errors", "run")]
     for text in scripts:
         source = Source(text)
         start += [*map(origin, source.imported.values()), *(name for _, name in source.uses(source.tree.body))]
-    chosen = reached(name for name in start if name[0] in everything())
+    chosen = reached((name for name in start if name[0] in everything()), new)
     imports = Imports(chosen)
     effects: List[str] = []
-    parts: List[str] = []
+    pieces: List[str] = []
     for module in ordered(chosen):
         source = everything()[module]
         part = documented(source) + "\n\n\n"
         for unit in chosen[module]:
-            edits = [*source.edits(unit.nodes, new), *imports.edits(source, unit)]
+            edits = [*source.edits(unit.nodes, new), *imports.edits(source, unit), *source.briefly(unit.nodes)]
             edits += [(*source.span(node), json.dumps((ast.get_docstring(source.tree) or "").partition("\n")[0]))
                       for node in walk(unit.nodes) if isinstance(node, ast.Name) and node.id == "__doc__"]
-            text = source.edited(unit.start, unit.end, edits)
+            text = MARKER.sub("", source.edited(unit.start, unit.end, edits))
             if not unit.names:
                 effects.append(text.strip("\n"))
             else:
                 part += text.lstrip("\n") if part.endswith("\n\n\n") else text
-        parts.append(part.rstrip("\n"))
+        pieces.append(part.rstrip("\n"))
     front = (SHARED / "__init__.py").read_text(encoding="utf-8").partition('"""\n')[2].strip("\n")
     standard, others, typing = imports.head()
-    whole = [f'"""What the scripts of this folder share, of the collection that it comes from."""\n{FUTURE}\n\n{front}',
+    whole = [f'"""{TITLE}"""\n{FUTURE}\n\n{front}',
              standard, *effects, "\n\n".join(part for part in (others, typing) if part),
-             with_schemas("\n\n\n".join(parts), chosen) if READER in chosen else "\n\n\n".join(parts)]
+             with_schemas("\n\n\n".join(pieces), chosen) if READER in chosen else "\n\n\n".join(pieces)]
     rows = "".join(f'    "{module.rpartition(".")[2]}": common.{new[module, "main"]},\n' for module in programs)
     return {"common/__init__.py": commands("\n\n\n".join(whole) + "\n"), "common/__main__.py": PROGRAMS.format(rows=rows,
             run=new["common.base.errors", "run"])}

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import re
 import shutil
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence, Union
+from typing import Container, Dict, Iterable, List, Mapping, Optional, Sequence, Union
 
 from common.base import errors, facts, files
 from common.base.errors import UserError
@@ -73,11 +74,16 @@ def selection(folder: Path) -> Dict[str, Path]:
     for path in sorted(shared.rglob("*")):
         if path.is_file() and path.suffix in {*KINDS, ".json"} and not LEFT_OUT & set(path.relative_to(shared).parts):
             chosen[f"common/{path.relative_to(shared)}"] = path
-    missing = [name for name in REQUIRED if name not in chosen]
+    require(folder, REQUIRED, chosen)
+    return chosen
+
+
+def require(folder: Path, names: Iterable[str], chosen: Container[str]) -> None:
+    """Raise `UserError` where a model's folder lacks one of these."""
+    missing = [name for name in names if name not in chosen]
     if missing:
         raise UserError(f"{folder}: {', '.join(missing)} missing; ModelZoo asks for it, or the copy cannot run without "
                         "it")
-    return chosen
 
 
 def lean(folder: Path) -> Dict[str, Union[Path, str]]:
@@ -90,13 +96,15 @@ def lean(folder: Path) -> Dict[str, Union[Path, str]]:
              *facts.load(folder).upstream["diffs"]]
     texts = {"env.sh": reach.environment(folder), "README.md": modelzoo.readme(folder)}
     chosen, programs = reach.reached(folder, start, TABLES, *texts.values())
-    missing = [name for name in REQUIRED_LEAN if name not in chosen]
-    if missing:
-        raise UserError(f"{folder}: {', '.join(missing)} missing; ModelZoo asks for it, or the copy cannot run without "
-                        "it")
+    require(folder, REQUIRED_LEAN, chosen)
     code = {name: path.read_text(encoding="utf-8") for name, path in chosen.items() if path.suffix == ".py"}
-    texts.update(bundle.bundle(code.values(), programs))
+    shell = "".join(path.read_text(encoding="utf-8") for name, path in chosen.items() if name.startswith("test/"))
+    texts.update(bundle.bundle(code.values(), programs,
+                               [part for part, sign in bundle.PARTS.items() if re.search(sign, shell)]))
     texts.update({name: bundle.script(text) for name, text in code.items()})
+    rest = [text for name, text in texts.items() if name not in code]
+    texts.update(bundle.without_unused({name: texts[name] for name in code}, [*rest, shell, *(
+        path.read_text(encoding="utf-8") for name, path in chosen.items() if name.endswith(".json"))]))
     texts.update({name: path.read_text(encoding="utf-8") for name, path in chosen.items() if path.suffix == ".sh"
                   and name not in texts})
     texts["requirements.txt"] = reach.requirements(folder)

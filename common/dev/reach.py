@@ -18,6 +18,8 @@ SHELL = bundle.SHARED / "npu"
 SOURCED = re.compile(r"^( *)(?:# shellcheck source=\S+\n *)?\. \"\$\(dirname \"\$\{BASH_SOURCE\[0\]\}\"\)/(\w+\.sh)\"\n",
                      re.MULTILINE)
 """A line of `common/npu/env.sh` that sources another file of there."""
+COMMENTS = re.compile(r"(?:^ *# (?!shellcheck)\S.*\n){2,}", re.MULTILINE)
+"""Comments of more than a line; one that is indented behind its # is a table, and stays."""
 STAND_INS = re.compile(r"^([A-Z_]+)=\(python3 -m (common\.tools\.\w+)\)$", re.MULTILINE)
 """How env.sh names what stands in for a tool."""
 
@@ -42,7 +44,7 @@ def commands(text: str) -> Tuple[Set[str], Set[str]]:
 def environment(folder: Path) -> str:
     """A copy's env.sh: the model's own, with what it sources of `common/npu` in its place.
 
-    Of what stands in for a tool, that which the scripts under test/ take first is kept.
+    Of what stands in for a tool, that which the scripts under test/ take first is kept; of a comment the first sentence.
     """
     def whole(name: str) -> str:
         lines = (SHELL / name).read_text(encoding="utf-8").splitlines(keepends=True)
@@ -52,6 +54,7 @@ def environment(folder: Path) -> str:
     scripts = "".join(path.read_text(encoding="utf-8") for path in sorted((folder / "test").glob("*.sh")))
     first = set(re.findall(r"if \[\[ -n \$\{(\w+)\[0\]\} \]\]", scripts))
     text = STAND_INS.sub(lambda found: found[0] if found[1] in first else f"{found[1]}=('')", whole("env.sh"))
+    text = COMMENTS.sub(lambda found: bundle.sentence(found[0]) + "\n", text)
     own, _, _ = (folder / "env.sh").read_text(encoding="utf-8").partition("if [[ -f $model_folder/common")
     return own.replace("shell=bash", "shell=bash disable=SC2034,SC2154") + text
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Collection, Dict, List, Optional, Sequence, Tuple
 
-from common.base import files
+from common.base import errors, files
 from common.base.errors import UserError
 from common.engines.engine import PROVIDERS, Engine, Tensor, Timing, cann_precision, device_name
 
@@ -38,7 +38,8 @@ class Session(Engine):
         self.version = onnxruntime.__version__
         self._rewritten: Optional[bytes] = None
         if precision:
-            from common.engines import half, keep_list
+            with errors.optional(f"PRECISION={precision}", "engines/half.py", "leave PRECISION out"):
+                from common.engines import half, keep_list
             how, keep = half.mode(), keep_list.given() if keep is None else keep
             self.provider += f", {how}{f', {len(keep)} kept in float32' if keep else ''}"
             self._rewritten = half.session_bytes(self.path, how, keep)

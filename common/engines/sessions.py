@@ -5,11 +5,9 @@ NAME is a device, or cpu-f16, openvino-f32, openvino-bf16.
 from __future__ import annotations
 
 import argparse
-import importlib
-from typing import Any, Optional, Sequence
+from typing import Optional, Sequence
 
 from common.base import errors, files
-from common.base.errors import UserError
 from common.engines import onnxruntime_session
 from common.engines.engine import ENGINES, PRECISIONS, Engine, device_name, precision_name, split
 
@@ -23,25 +21,18 @@ def open_session(path: files.PathLike, device: Optional[str] = None, threads: Op
     device = device_name(device)
     precision = precision_name(device, precision)
     if device == "openvino":
-        openvino_session = _openvino()
+        with errors.optional("DEVICE=openvino", "engines/openvino_session.py", "leave DEVICE out"):
+            from common.engines import openvino_session
         return openvino_session.Session(path, precision, threads, index)
     return onnxruntime_session.Session(path, device, threads, index, spin, precision=precision)
-
-
-def _openvino() -> Any:
-    """The module that drives OpenVINO. A folder for ModelZoo has none of it."""
-    try:
-        return importlib.import_module("common.engines.openvino_session")
-    except ModuleNotFoundError as error:
-        raise UserError("DEVICE=openvino: this folder has no common/engines/openvino_session.py, the collection that"
-                        " it comes from does; leave DEVICE out") from error
 
 
 def check(name: str) -> None:
     """Raise `UserError` unless this machine has the engine: its package, and what the package needs."""
     device, precision = split(name)
     if device == "openvino":
-        openvino_session = _openvino()
+        with errors.optional("DEVICE=openvino", "engines/openvino_session.py", "leave DEVICE out"):
+            from common.engines import openvino_session
         openvino_session.load(precision or PRECISIONS[device][0])
     else:
         onnxruntime_session.load(device)

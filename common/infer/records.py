@@ -4,7 +4,7 @@ from __future__ import annotations
 import math
 from typing import Any, Dict, Mapping
 
-from common.base import files, json_files
+from common.base import errors, files, json_files
 from common.base.errors import UserError
 
 CLOSE = 1e-6
@@ -26,8 +26,12 @@ def untrained(record: Mapping[str, Any]) -> bool:
 def parse(value: Any, where: files.PathLike) -> Dict[str, Any]:
     """A record, of a stand-in or over several NPUs, that was read already."""
     by = value.get("provenance") if isinstance(value, dict) else None
-    npu = isinstance(by, dict) and by.get("backend") == "npu"
-    json_files.check(value, "devices" if npu else "record", str(where))
+    if isinstance(by, dict) and by.get("backend") == "npu":
+        with errors.optional(f"{where}: a record over several NPUs", "devices", "read it there"):
+            from common.infer import npu_records
+        npu_records.check(value, where)
+    else:
+        json_files.check(value, "record", str(where))
     check(value, where)
     return value
 

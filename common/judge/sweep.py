@@ -15,7 +15,7 @@ from common.base.errors import UserError
 from common.base.tables import aligned
 from common.engines import engine
 from common.infer import records
-from common.tools import perf
+from common.tools import perf, performance
 
 FIGURES = ("mean_ms", "median_ms", "p99_ms", "samples_per_s")
 HERE = {"npu": "here (NPU)", "tensorrt": "TensorRT"}
@@ -24,7 +24,7 @@ HERE = {"npu": "here (NPU)", "tensorrt": "TensorRT"}
 class Measured(NamedTuple):
     """Who measured one combination. threads: None where the file does not tell; origin: all that is known, in words."""
 
-    one: perf.Performance
+    one: performance.Performance
     engine: str
     threads: Optional[int]
     origin: str
@@ -34,7 +34,7 @@ class Measured(NamedTuple):
         return self.one.batch, self.engine, self.threads
 
 
-def measured(one: perf.Performance) -> Measured:
+def measured(one: performance.Performance) -> Measured:
     """With what its record tells of engine and threads. Raises `UserError` for a file without batch or samples/s."""
     if one.batch is None or one.samples_per_s is None:
         raise UserError(f"{one.source}: does not tell {'its batch size' if one.batch is None else 'samples/s'}; "
@@ -42,7 +42,7 @@ def measured(one: perf.Performance) -> Measured:
     if one.backend not in engine.STAND_INS:
         return Measured(one, HERE[one.backend], None, f"{one.backend}, by {one.tool}")
     record = Path(one.source) if one.source.endswith(".json") and not one.source.endswith(
-        ("_summary.json", "sumary.json")) else perf.sidecar(one.source)
+        ("_summary.json", "sumary.json")) else performance.sidecar(one.source)
     if record is not None and record.exists():
         by = records.read(record)["provenance"]
         name = engine.label(by)
@@ -54,7 +54,7 @@ def measured(one: perf.Performance) -> Measured:
     return Measured(one, name, None, f"{name}: no NPU figure")
 
 
-def ordered(found: Sequence[perf.Performance]) -> List[Measured]:
+def ordered(found: Sequence[performance.Performance]) -> List[Measured]:
     """By batch, engine (as they come) and threads. Raises `UserError` for two of one combination, and for figures of a
     real tool among others: one table shows either those or what stood in."""
     places: Dict[Tuple[Any, ...], Measured] = {}
@@ -70,7 +70,7 @@ def ordered(found: Sequence[perf.Performance]) -> List[Measured]:
     return sorted(places.values(), key=lambda each: (each.one.batch, engines.index(each.engine), each.threads or 0))
 
 
-def table(model: facts.Facts, found: Sequence[perf.Performance],
+def table(model: facts.Facts, found: Sequence[performance.Performance],
           missing: Optional[Mapping[str, str]] = None) -> Dict[str, Any]:
     """The sweep as data: `{"model", "measured": [who], "definition", "rows", "best", "references": {device:
     definition}, "missing"}`.
