@@ -29,23 +29,34 @@ def atomic(path: PathLike, link: bool = False) -> Iterator[Path]:
     of visible files pass over what a killed run left behind. A symbolic link is written through, unless `link` says that
     it is to be replaced by another; a device, a pipe or a socket is refused.
     """
-    path = named = Path(path)
-    if path.is_symlink() and not link:
-        path = Path(os.path.realpath(path))
-    if path.exists() and not path.is_file() and not path.is_dir():
+    path = named = str(Path(path))
+    found = _mode(path, follow=False)
+    if stat.S_ISLNK(found):
+        path = path if link else os.path.realpath(path)
+        found = _mode(path)
+    if found and not stat.S_ISREG(found) and not stat.S_ISDIR(found):
         raise UserError(f"{named}: expected a file or nothing there, found a device, pipe or socket; it is left as it is")
-    temporary = path.with_name(f".part-{os.getpid()}-{next(_writes)}{path.suffix}")
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".part-{os.getpid()}-{next(_writes)}{os.path.splitext(name)[1]}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
+        if not found and not os.path.isdir(folder or "."):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        yield Path(temporary)
         os.replace(temporary, path)
-    except OSError as error:
-        if error.filename not in (None, str(temporary), str(path), str(path.parent)):
-            raise
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
+    except BaseException as error:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename in (None, temporary, path, folder):
+            raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise
+
+
+def _mode(path: str, follow: bool = True) -> int:
+    """The mode of what is at a path, 0 where there is nothing to be seen."""
+    try:
+        return os.stat(path, follow_symlinks=follow).st_mode
+    except (OSError, ValueError):  # a NUL in the name
+        return 0
 
 
 PART = re.compile(r"\.part-(\d+)-\d+")

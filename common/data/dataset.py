@@ -34,8 +34,7 @@ def write_bin(path: files.PathLike, array: "np.ndarray") -> None:
     import numpy as np
     if not is_finite(array):
         raise UserError(f"{path}: a value is NaN or infinite, not written")
-    with files.atomic(path) as temporary:
-        np.ascontiguousarray(array).tofile(temporary)
+    files.write_bytes(path, np.ascontiguousarray(array))
 
 
 def read_bin(path: files.PathLike, shape: Sequence[int], dtype: str = "float32") -> "np.ndarray":
