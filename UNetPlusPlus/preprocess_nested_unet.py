@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -61,7 +62,8 @@ def find(folder: files.PathLike, ids: Sequence[str], what: str = "image") -> Lis
     """The file `<id>.png` of each id. Raises `UserError` when the folder or any of them is missing."""
     folder = files.existing_folder(folder, f"one {what} <id>.png per id")
     paths = [folder / f"{name}.png" for name in ids]
-    missing = [path for path in paths if not path.is_file()]
+    there = {entry.name for entry in os.scandir(folder) if entry.is_file()}
+    missing = [path for path in paths if path.name not in there and not path.is_file()]  # some systems ignore case
     if missing:
         more = f" and {len(missing) - 1} more of {len(ids)}" if len(missing) > 1 else ""
         raise UserError(f"{missing[0]}{more}: no such {what}, though the id is listed; check the folder and the list")

@@ -51,7 +51,7 @@ def atomic(path: PathLike, link: bool = False) -> Iterator[Path]:
         raise
 
 
-def _mode(path: str, follow: bool = True) -> int:
+def _mode(path: PathLike, follow: bool = True) -> int:
     """The mode of what is at a path, 0 where there is nothing to be seen."""
     try:
         return os.stat(path, follow_symlinks=follow).st_mode
@@ -116,10 +116,9 @@ def existing_file(path: PathLike, what: str) -> Path:
 
     A FIFO or a device is refused at once: reading one may wait for ever.
     """
-    path = Path(path)
-    found = kind(path)
-    if found != "a file":
-        raise UserError(f"{path}: expected {what} there, found {found}")
+    path = path if isinstance(path, Path) else Path(path)
+    if not stat.S_ISREG(_mode(path)):
+        raise UserError(f"{path}: expected {what} there, found {kind(path)}")
     return path
 
 
