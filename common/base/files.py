@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import json
 import os
@@ -172,6 +171,7 @@ def utf8(path: Path) -> Path:
 
 def sha256(path: PathLike) -> str:
     """SHA-256 of a file as 64 hexadecimal digits, read in pieces of 1 MiB."""
+    import hashlib
     digest = hashlib.sha256()
     existing_file(path, "a file")
     with open(path, "rb") as file:

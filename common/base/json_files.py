@@ -6,9 +6,14 @@ is checked beside what writes them (`common.judge.verdicts`, `common.judge.agree
 """
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib.util
 import json
+import marshal
+import os
 import re
+import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NoReturn, Tuple, Union
 
@@ -102,7 +107,26 @@ def _validator(schema: Schema) -> Callable[[Any], Any]:
 
 @functools.lru_cache(maxsize=None)
 def _of_kind(kind: str) -> Callable[[Any], Any]:
-    return _compiled(_load(f"{kind}.schema.json"))
+    """The check of a kind of file. Its code is kept as Python keeps that of a module, in `__pycache__`, and made anew where
+    a schema or the package has changed: making it would be a tenth of a small script's time."""
+    kept = Path(importlib.util.cache_from_source(str(SCHEMAS / f"{kind}.py"))).with_suffix(".schema")
+    fastjsonschema = _package()
+    made_of = [fastjsonschema.VERSION, *sorted((entry.name, entry.stat().st_size, entry.stat().st_mtime_ns)
+                                               for entry in os.scandir(SCHEMAS) if entry.is_file())]
+    code = None
+    with contextlib.suppress(OSError, ValueError, EOFError, TypeError):
+        noted, code = marshal.loads(kept.read_bytes())
+        code = code if noted == made_of else None
+    if code is None:
+        code = compile(fastjsonschema.compile_to_code(_load(f"{kind}.schema.json"), handlers=HANDLERS), f"{kind}.schema.json",
+                       "exec")
+        if not sys.dont_write_bytecode:
+            from common.base import files
+            with contextlib.suppress(OSError, UserError):
+                files.write_bytes(kept, marshal.dumps((made_of, code)))
+    names: Dict[str, Any] = {}
+    exec(code, names)
+    return names["validate"]  # type: ignore[no-any-return]
 
 
 @functools.lru_cache(maxsize=None)
@@ -111,14 +135,22 @@ def _of_text(text: str) -> Callable[[Any], Any]:
 
 
 def _compiled(schema: Mapping[str, Any]) -> Callable[[Any], Any]:
+    return _package().compile(dict(schema), handlers=HANDLERS)  # type: ignore[no-any-return]
+
+
+def _package() -> Any:
     try:
         import fastjsonschema
     except ImportError as error:
         raise UserError("fastjsonschema cannot be imported, and no JSON file is read unchecked: pip install "
                         "fastjsonschema") from error
-    return fastjsonschema.compile(dict(schema), handlers={"": lambda name: _load(Path(name).name)})
+    return fastjsonschema
 
 
 def _load(name: str) -> Any:
     """A schema. Draft 4: there 1.0 is no integer, as it is none in Python."""
     return json.loads((SCHEMAS / name).read_text(encoding="utf-8"))
+
+
+HANDLERS = {"": lambda name: _load(Path(name).name)}
+"""How one schema finds another."""
