@@ -28,7 +28,14 @@ def atomic(path: PathLike, link: bool = False) -> Iterator[Path]:
     of visible files pass over what a killed run left behind. A symbolic link is written through, unless `link` says that
     it is to be replaced by another; a device, a pipe or a socket is refused.
     """
-    path = named = str(Path(path))
+    with _whole(path, link) as temporary:
+        yield Path(temporary)
+
+
+@contextlib.contextmanager
+def _whole(path: PathLike, link: bool = False) -> Iterator[str]:
+    """As `atomic`, without the time that a `Path` takes."""
+    path = named = str(path if isinstance(path, Path) else Path(path))
     found = _mode(path, follow=False)
     if stat.S_ISLNK(found):
         path = path if link else os.path.realpath(path)
@@ -40,7 +47,7 @@ def atomic(path: PathLike, link: bool = False) -> Iterator[Path]:
     try:
         if not found and not os.path.isdir(folder or "."):
             Path(folder).mkdir(parents=True, exist_ok=True)
-        yield Path(temporary)
+        yield temporary
         os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -72,7 +79,7 @@ def sweep(folder: PathLike, names: Optional[Iterable[str]] = None) -> None:
 
 def write_bytes(path: PathLike, content: Any) -> None:
     """Write bytes, or anything that has the buffer protocol, atomically."""
-    with atomic(path) as temporary, open(temporary, "wb") as file:
+    with _whole(path) as temporary, open(temporary, "wb") as file:
         file.write(content)
 
 

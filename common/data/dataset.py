@@ -117,7 +117,7 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
         write_bin(target[sample], array)
         return {"bin": f"{bins}/{target[sample].name}", "source": [str(path) for path in paths],
                 "stamp": [stamp(path) for path in paths], "made": stamp(target[sample]),
-                "shape": list(array.shape), "dtype": str(array.dtype), **about}
+                "shape": list(array.shape), "dtype": _name(array.dtype), **about}
 
     made = progress(workers.ordered(one, todo, 3 * sample_bytes), "preprocess", len(todo))
     with journal:
@@ -128,6 +128,10 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
     journal.complete(target, variant=dict(variant or {}))
     print(f"preprocess: {len(sources)} samples in {place} ({len(sources) - len(todo)} were there already)")
     return [journal.finished[sample] for sample in target]
+
+
+_name = functools.lru_cache(maxsize=None)(str)
+"""What a dtype is called: NumPy takes as long to say it as to write a small picture's note."""
 
 
 def _finished(record: Optional[Mapping[str, Any]], target: Path, paths: Sequence[Path]) -> bool:
