@@ -120,10 +120,12 @@ def _of_kind(kind: str) -> Callable[[Any], Any]:
     if code is None:
         code = compile(fastjsonschema.compile_to_code(_load(f"{kind}.schema.json"), handlers=HANDLERS), f"{kind}.schema.json",
                        "exec")
-        if not sys.dont_write_bytecode:
-            from common.base import files
-            with contextlib.suppress(OSError, UserError):
-                files.write_bytes(kept, marshal.dumps((made_of, code)))
+        part = kept.with_name(f".part-{os.getpid()}-{kept.name}")
+        with contextlib.suppress(OSError):
+            if not sys.dont_write_bytecode:
+                kept.parent.mkdir(exist_ok=True, parents=True)
+                part.write_bytes(marshal.dumps((made_of, code)))
+                os.replace(part, kept)
     names: Dict[str, Any] = {}
     exec(code, names)
     return names["validate"]  # type: ignore[no-any-return]
