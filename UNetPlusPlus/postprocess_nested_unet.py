@@ -28,7 +28,7 @@ def score(output: np.ndarray, truth: np.ndarray) -> float:
     Predicted where sigmoid(logit) > 0.5, which is logit > 0. (Older scripts of this model compare the logit itself with
     0.5; that asks for sigmoid > 0.622.)
     """
-    return metrics.iou(output[0, 0], truth / 255)
+    return metrics.iou(output[0, 0], truth > 127)
 
 
 def results(place: str) -> Dict[str, Path]:
@@ -85,9 +85,8 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
 
     def one(sample: str, name: str, output: np.ndarray) -> evaluation.Row:
         truth = preprocess_nested_unet.read_mask(masks[sample])
-        plain = metrics.iou(np.ones(truth.shape, np.float32), truth / 255)
         return {"sample": sample, "IoU": evaluate(output, truth, masks[sample]), "empty": not bool((truth > 127).any()),
-                "plain": plain}
+                "plain": metrics.iou(np.ones(truth.shape, bool), truth > 127)}
 
     def finish(rows: Sequence[evaluation.Row]) -> None:
         if all(row["empty"] for row in rows):

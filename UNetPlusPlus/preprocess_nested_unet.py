@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import os
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -24,9 +26,15 @@ def preprocess(image: np.ndarray, side: int, mean: Sequence[float], std: Sequenc
     divided by 255 once more.
     """
     resized = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
-    values = np.arange(256, dtype=np.float32)[:, None]  # a resized pixel is one of 256 values: what becomes of each
-    table = ((values / 255 - np.asarray(mean, np.float32)) / np.asarray(std, np.float32) / 255).astype(np.float32)
-    return np.stack([cv2.LUT(resized[..., channel], np.ascontiguousarray(table[:, channel])) for channel in range(3)])[None]
+    return np.ascontiguousarray(cv2.LUT(resized, _table(tuple(mean), tuple(std))).transpose(2, 0, 1))[None]
+
+
+@functools.lru_cache(maxsize=None)
+def _table(mean: Tuple[float, ...], std: Tuple[float, ...]) -> np.ndarray:
+    """What becomes of each of the 256 values that a resized pixel may have: float32 [256, 1, 3]."""
+    values = np.arange(256, dtype=np.float32)[:, None]
+    table = (values / 255 - np.asarray(mean, np.float32)) / np.asarray(std, np.float32) / 255
+    return table.astype(np.float32)[:, None]
 
 
 def scaling(model: facts.Facts) -> Tuple[List[float], List[float]]:
@@ -54,7 +62,8 @@ def find(folder: files.PathLike, ids: Sequence[str], what: str = "image") -> Lis
     """The file `<id>.png` of each id. Raises `UserError` when the folder or any of them is missing."""
     folder = files.existing_folder(folder, f"one {what} <id>.png per id")
     paths = [folder / f"{name}.png" for name in ids]
-    missing = [path for path in paths if not path.is_file()]
+    there = {entry.name for entry in os.scandir(folder) if entry.is_file()}
+    missing = [path for path in paths if path.name not in there and not path.is_file()]  # some systems ignore case
     if missing:
         more = f" and {len(missing) - 1} more of {len(ids)}" if len(missing) > 1 else ""
         raise UserError(f"{missing[0]}{more}: no such {what}, though the id is listed; check the folder and the list")
@@ -68,13 +77,14 @@ def read_mask(path: Path) -> np.ndarray:
     in 16 bits. Shades, as the borders of shrunk masks have, must reach beyond one half; 16 bits count by 65535. Raises
     `UserError` where the values say neither (numbers of instances, say), as `pictures.read_values` does otherwise.
     """
-    pixels = pictures.read_values(path)
-    grey = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
-    full = np.iinfo(grey.dtype).max
-    values = np.unique(grey)
-    if len(values) == 2 and not values[0]:
-        return np.where(grey > 0, 255, 0).astype(np.uint8)
-    if 0 < values[-1] <= full // 2:
+    grey = pictures.read_values(path)
+    if grey.ndim == 3:
+        grey = cv2.cvtColor(np.ascontiguousarray(grey), cv2.COLOR_RGB2GRAY)
+    full, highest, above = np.iinfo(grey.dtype).max, grey.max(), grey > 0
+    if np.count_nonzero(grey == highest) == np.count_nonzero(above) < grey.size:  # 0 and one other value
+        return above.astype(np.uint8) * np.uint8(255)
+    if 0 < highest <= full // 2:
+        values = np.unique(grey)
         raise UserError(f"{path}: holds {len(values)} values from {values[0]} to {values[-1]}, which leaves open where a "
                         f"nucleus is; expected 0 and one other value, or shades up to {full}")
     return grey if full == 255 else np.round(grey / 257).astype(np.uint8)

@@ -13,6 +13,7 @@ import pytest
 
 from common.base import names
 from common.base.errors import UserError
+from common.base.journal import Journal
 from common.data import dataset, result_files
 from conftest import ROOT, environment, heed_ctrl_c
 
@@ -218,6 +219,61 @@ def test_preprocessing_that_was_cut_off_goes_on_where_it_stopped(tmp_path, kill,
     assert {path.name for path in (tmp_path / "prep").iterdir()} == {"bin", "manifest.json"}
 
 
+KILLED = """
+import os, signal, sys, numpy as np
+from pathlib import Path
+from common.base import errors
+from common.data import dataset
+def main(argv=None):
+    def make(path):
+        if path.stem == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return np.full(1000, int(path.stem), np.float32), {}
+    sources = [(path.stem, [path]) for path in sorted(Path("in").iterdir()) if path.stem not in sys.argv[2:]]
+    dataset.preprocess(sources, "prep", make, {}, 4000)
+errors.run(main)
+"""
+
+
+@pytest.mark.parametrize("again", ["the same samples", "fewer", "fewer, and killed once more"])
+def test_samples_of_a_killed_run_that_were_not_noted_yet_are_its_own_and_made_again(tmp_path, again):
+    """Notes wait for others, so a kill loses some; their files are there all the same."""
+    (tmp_path / "in").mkdir()
+    for number in range(40):
+        (tmp_path / f"in/{number:02d}.txt").write_text("x")
+    (tmp_path / "killed.py").write_text(KILLED)
+
+    def run(*arguments):
+        return subprocess.run([sys.executable, "killed.py", *arguments], cwd=tmp_path, env=environment(JOBS="1"), text=True,
+                              capture_output=True)
+
+    assert run("30").returncode == -signal.SIGKILL
+    there = {path.stem for path in (tmp_path / "prep/bin").glob("[0-9]*.bin")}
+    noted = Journal(tmp_path / "prep/manifest.json", {}).left
+    assert len(there) == 30 and len(noted) < 30, "no note was lost: the test tries nothing"
+    gone = [] if again == "the same samples" else ["05", "29"]
+    if "killed" in again:
+        assert run("39", *gone).returncode == -signal.SIGKILL
+    done = run("none", *gone)
+    assert done.returncode == 0, done.stderr
+    assert {path.stem: np.fromfile(path, np.float32)[0] for path in (tmp_path / "prep/bin").iterdir()} == {
+        f"{number:02d}": number for number in range(40) if f"{number:02d}" not in gone}
+
+
+def test_notes_wait_for_others_no_longer_than_a_moment_and_not_at_all_when_the_run_ends(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("common.base.journal.time.monotonic", lambda: now[0])
+    journal = Journal(tmp_path / "m.json", {})
+    with pytest.raises(KeyboardInterrupt), journal:
+        journal.begin("abcd")
+        for sample, later, noted in (("a", 0.1, []), ("b", 0.15, ["a", "b"]), ("c", 0.1, ["a", "b"])):
+            now[0] += later
+            journal.add(sample, {})
+            assert list(Journal(tmp_path / "m.json", {}).finished) == noted
+        raise KeyboardInterrupt
+    assert list(Journal(tmp_path / "m.json", {}).finished) == ["a", "b", "c"]
+
+
 def test_a_changed_source_text_of_the_step_redoes_every_sample(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in/1.txt").write_text("x")
@@ -235,8 +291,10 @@ def test_progress_bar_is_not_in_a_log(tmp_path):
 
 
 def test_the_light_stages_start_without_the_heavy_packages():
-    script = "import sys, common.data.dataset, common.base.pictures, common.base.facts, common.publish.report; " \
-             "print([name for name in ('torch', 'onnx', 'onnxruntime', 'numpy', 'cv2', 'PIL') if name in sys.modules])"
+    script = "import sys, common.data.dataset, common.base.pictures, common.base.facts, common.publish.report, " \
+             "common.base.workers; list(common.base.workers.ordered(print, [])); " \
+             "print([name for name in ('torch', 'onnx', 'onnxruntime', 'numpy', 'cv2', 'PIL', 'multiprocessing', " \
+             "'concurrent.futures.process') if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment())
     assert result.stdout == "[]\n"
     assert os.path.isdir(ROOT / "common")

@@ -8,6 +8,8 @@ import os
 import random
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
 
@@ -22,7 +24,7 @@ from common.npu import testcase
 from common.publish import page, precision, tries
 from common.publish import report as publishing
 from common.tools import perf
-from conftest import ROOT, one_line_error
+from conftest import ROOT, environment, one_line_error
 from test_report import accuracy, agreement, full, run_record
 
 EDSR = ROOT / "EDSR"
@@ -462,3 +464,47 @@ def test_no_schema_says_one_thing_twice():
     """Of two in one object the first would be forgotten without a word."""
     for path in json_files.SCHEMAS.glob("*.json"):
         files.read_json(path, {})
+
+
+KEPT = """
+import sys
+from common.base import errors, files, json_files
+import fastjsonschema
+make, made = fastjsonschema.compile_to_code, []
+fastjsonschema.compile_to_code = lambda *given, **more: made.append(1) or make(*given, **more)
+def main(argv=None):
+    try:
+        files.read_json(sys.argv[1], "facts")
+    finally:
+        print("made" if made else "kept")
+errors.run(main)
+"""
+
+
+def test_the_check_of_a_kind_is_made_once_and_anew_when_what_it_is_made_of_changes_or_it_is_damaged(tmp_path):
+    """As Python keeps a module's code; a check that is kept refuses what one that was just made does."""
+    shutil.copytree(ROOT / "common", tmp_path / "common", ignore=shutil.ignore_patterns("__pycache__"))
+    facts = json.loads((ROOT / "EDSR/facts.json").read_text())
+    (tmp_path / "good.json").write_text(json.dumps(facts))
+    (tmp_path / "bad.json").write_text(json.dumps({**facts, "metric": 7}))
+
+    def read(name: str, **more: str) -> tuple:
+        own = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPATH": str(tmp_path), **more}
+        result = subprocess.run([sys.executable, "-c", KEPT, name], cwd=tmp_path, capture_output=True, text=True,
+                                env={**environment(), **own})
+        return result.stdout.strip(), result.returncode, result.stderr
+
+    schemas = tmp_path / "common/base/schemas"
+    assert read("good.json", PYTHONDONTWRITEBYTECODE="1") == ("made", 0, "") and not (schemas / "__pycache__").exists()
+    first = read("bad.json")
+    assert first[:2] == ("made", 1) and "metric must be object, found 7" in first[2]
+    assert read("bad.json") == ("kept", *first[1:]) and read("good.json") == ("kept", 0, "")
+    kept, = (schemas / "__pycache__").iterdir()
+    for damaged in (b"", kept.read_bytes()[:1000], b"no code"):
+        kept.write_bytes(damaged)
+        assert read("bad.json") == first and read("bad.json") == ("kept", *first[1:])
+    schema = json.loads((schemas / "facts.schema.json").read_text())
+    schema["properties"]["metric"] = {"type": "string"}
+    (schemas / "facts.schema.json").write_text(json.dumps(schema))
+    made, status, told = read("bad.json")
+    assert (made, status) == ("made", 1) and "metric must be string, found 7" in told

@@ -135,6 +135,16 @@ def test_the_lower_byte_is_kept_where_it_counts():
         pictures.read_values(shared("cases/07_pictures_16_bit/rgba16_alpha.png"))
 
 
+@pytest.mark.parametrize("mode, dtype", [("L", np.uint8), ("I;16", np.uint16)])
+def test_values_of_a_grey_picture_are_one_plane_and_those_of_colours_three(tmp_path, mode, dtype):
+    grey = np.arange(64, dtype=dtype).reshape(8, 8) * (np.iinfo(dtype).max // 63)
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    found = pictures.read_values(tmp_path / "a.png")
+    assert found.dtype == dtype and np.array_equal(found, grey)
+    Image.fromarray(grey.astype(np.uint8)).convert("RGB").save(tmp_path / "b.png")
+    assert np.array_equal(pictures.read_values(tmp_path / "b.png"), np.repeat(grey.astype(np.uint8)[..., None], 3, 2))
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 def test_a_full_disk_leaves_no_picture(tmp_path, monkeypatch, suffix):
     def full(path, content):

@@ -1,6 +1,7 @@
 """Several processes for one stage: the same results in the same order for any number, and none left behind."""
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import os
 import shutil
@@ -133,12 +134,12 @@ def test_samples_that_take_no_time_are_sent_many_at_a_time_and_those_that_do_alo
     monkeypatch.setenv("JOBS", "2")
     sizes = []
 
-    class Noting(workers.ProcessPoolExecutor):
+    class Noting(concurrent.futures.ProcessPoolExecutor):
         def submit(self, task, items):
             sizes.append(len(items))
             return super().submit(task, items)
 
-    monkeypatch.setattr(workers, "ProcessPoolExecutor", Noting)
+    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor", Noting)
     assert list(workers.ordered(lambda number: -number, range(3000))) == [-number for number in range(3000)]
     assert sum(sizes) == 3000 and len(sizes) < 600 and max(sizes) < 1500  # never the most of them to one process
     sizes.clear()

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import json
 import os
@@ -29,23 +28,41 @@ def atomic(path: PathLike, link: bool = False) -> Iterator[Path]:
     of visible files pass over what a killed run left behind. A symbolic link is written through, unless `link` says that
     it is to be replaced by another; a device, a pipe or a socket is refused.
     """
-    path = named = Path(path)
-    if path.is_symlink() and not link:
-        path = Path(os.path.realpath(path))
-    if path.exists() and not path.is_file() and not path.is_dir():
+    with _whole(path, link) as temporary:
+        yield Path(temporary)
+
+
+@contextlib.contextmanager
+def _whole(path: PathLike, link: bool = False) -> Iterator[str]:
+    """As `atomic`, without the time that a `Path` takes."""
+    path = named = str(path if isinstance(path, Path) else Path(path))
+    found = _mode(path, follow=False)
+    if stat.S_ISLNK(found):
+        path = path if link else os.path.realpath(path)
+        found = _mode(path)
+    if found and not stat.S_ISREG(found) and not stat.S_ISDIR(found):
         raise UserError(f"{named}: expected a file or nothing there, found a device, pipe or socket; it is left as it is")
-    temporary = path.with_name(f".part-{os.getpid()}-{next(_writes)}{path.suffix}")
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".part-{os.getpid()}-{next(_writes)}{os.path.splitext(name)[1]}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not found and not os.path.isdir(folder or "."):
+            Path(folder).mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, path)
-    except OSError as error:
-        if error.filename not in (None, str(temporary), str(path), str(path.parent)):
-            raise
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
+    except BaseException as error:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename in (None, temporary, path, folder):
+            raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise
+
+
+def _mode(path: PathLike, follow: bool = True) -> int:
+    """The mode of what is at a path, 0 where there is nothing to be seen."""
+    try:
+        return os.stat(path, follow_symlinks=follow).st_mode
+    except (OSError, ValueError):  # a NUL in the name
+        return 0
 
 
 PART = re.compile(r"\.part-(\d+)-\d+")
@@ -62,7 +79,7 @@ def sweep(folder: PathLike, names: Optional[Iterable[str]] = None) -> None:
 
 def write_bytes(path: PathLike, content: Any) -> None:
     """Write bytes, or anything that has the buffer protocol, atomically."""
-    with atomic(path) as temporary, open(temporary, "wb") as file:
+    with _whole(path) as temporary, open(temporary, "wb") as file:
         file.write(content)
 
 
@@ -105,10 +122,9 @@ def existing_file(path: PathLike, what: str) -> Path:
 
     A FIFO or a device is refused at once: reading one may wait for ever.
     """
-    path = Path(path)
-    found = kind(path)
-    if found != "a file":
-        raise UserError(f"{path}: expected {what} there, found {found}")
+    path = path if isinstance(path, Path) else Path(path)
+    if not stat.S_ISREG(_mode(path)):
+        raise UserError(f"{path}: expected {what} there, found {kind(path)}")
     return path
 
 
@@ -162,6 +178,7 @@ def utf8(path: Path) -> Path:
 
 def sha256(path: PathLike) -> str:
     """SHA-256 of a file as 64 hexadecimal digits, read in pieces of 1 MiB."""
+    import hashlib
     digest = hashlib.sha256()
     existing_file(path, "a file")
     with open(path, "rb") as file:

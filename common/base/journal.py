@@ -9,13 +9,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from pathlib import Path
-from typing import IO, Any, Dict, Iterable, Mapping, Optional
+from typing import IO, Any, Dict, Iterable, List, Mapping, Optional, Set
 
 from common.base import files, json_files
 from common.base.errors import UserError
 
 SAMPLE: json_files.Schema = {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}}
+PLAN: json_files.Schema = {"type": "object", "required": ["plan"], "properties": {
+    "plan": {"type": "array", "items": {"type": "string"}}}}
+ENCODE = json.JSONEncoder(ensure_ascii=False).encode
+SOON, MANY = 0.2, 256
+"""Seconds that a note may wait for others, and how many are written at once."""
 
 
 def stamp(path: files.PathLike) -> Dict[str, int]:
@@ -32,6 +38,7 @@ class Journal:
 
     existed: whether an earlier run left a journal here.
     left: the records of an earlier run, of this recipe or another: only files that they name may be removed.
+    planned: the samples that an earlier run was to do, finished or not; their files are its own as well.
 
     path: the JSON file that stands for the completed stage.
     recipe: all that the outputs depend on beside the samples (settings, checksums of code or model), as JSON
@@ -45,9 +52,12 @@ class Journal:
         self.recipe = json.loads(json.dumps(recipe))
         self.finished: Dict[str, Dict[str, Any]] = {}
         self.left: Dict[str, Dict[str, Any]] = {}
+        self.planned: Set[str] = set()
         self.existed = self.path.exists() or self.path.with_name(f".{self.path.stem}.partial.jsonl").exists()
         self._partial = self.path.with_name(f".{self.path.stem}.partial.jsonl")
         self._file: Optional[IO[str]] = None
+        self._waiting: List[str] = []
+        self._waits, self._written = False, 0.0
         self._load()
 
     def _load(self) -> None:
@@ -64,6 +74,8 @@ class Journal:
                     record = json_files.parse(line, str(self._partial))
                     if json_files.fits(record, SAMPLE):
                         self.left[record["id"]] = record
+                    elif json_files.fits(record, PLAN):
+                        self.planned.update(record["plan"])
                     if isinstance(begin, dict) and begin.get("recipe") == self.recipe:
                         self._keep([record])
 
@@ -76,25 +88,34 @@ class Journal:
         """Note `sample` as finished, after its files are in place."""
         self.begin()
         self.finished[sample] = {"id": sample, **record}
-        self._write(self.finished[sample])
+        self._waiting.append(ENCODE(self.finished[sample]))
+        if not self._waits or len(self._waiting) >= MANY or time.monotonic() - self._written > SOON:
+            self._write()
 
-    def begin(self) -> None:
-        """From here on the stage is not complete: the finished file goes, the list of parts begins."""
+    def begin(self, plan: Iterable[str] = ()) -> None:
+        """From here on the stage is not complete: the finished file goes, the list of parts begins.
+
+        plan: the samples that are to be done. They are noted first, so that no file of theirs is ever nobody's; then
+        finished ones may be noted several at a time, and the stage is to `close` the journal however it ends.
+        """
         if self._file is not None:
             return
+        plan = set(plan)
+        self._waits = bool(plan)
+        noted = [{"plan": sorted(plan.union(self.planned, self.left))}] if plan else []
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with files.atomic(self._partial) as temporary:
             self._file = open(temporary, "w", encoding="utf-8")
-            self._write({"recipe": self.recipe})
-            for record in self.finished.values():
-                self._write(record)
+            self._waiting = [ENCODE(value) for value in ({"recipe": self.recipe}, *noted, *self.finished.values())]
+            self._write()
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
 
-    def _write(self, value: Mapping[str, Any]) -> None:
+    def _write(self) -> None:
         assert self._file is not None
-        self._file.write(json.dumps(value, ensure_ascii=False) + "\n")
+        self._file.write("".join(f"{line}\n" for line in self._waiting))
         self._file.flush()
+        self._waiting, self._written = [], time.monotonic()
 
     def complete(self, order: Iterable[str], **more: Any) -> None:
         """Write the JSON file: `{"recipe", **more, "samples": [records in the given order]}`, a record on each line.
@@ -103,7 +124,8 @@ class Journal:
         """
         try:
             head = json.dumps({"recipe": self.recipe, **more}, indent=1, ensure_ascii=False, allow_nan=False)
-            records = ",\n  ".join(json.dumps(self.finished[sample], ensure_ascii=False, allow_nan=False) for sample in order)
+            encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+            records = ",\n  ".join(encode(self.finished[sample]) for sample in order)
         except ValueError as error:
             raise UserError(f"{self.path}: a value is NaN or infinite and cannot be reported") from error
         files.write_text(self.path, f'{head[:-2]},\n "samples": [\n  {records}\n ]\n}}\n')
@@ -114,9 +136,10 @@ class Journal:
     def close(self) -> None:
         """Close the list of parts; it stays on disk for the next run, unless it tells nothing that was not told before."""
         if self._file is not None:
+            self._write()
             self._file.close()
             self._file = None
-            if not self.finished and not self.left:
+            if not self.finished and not self.left and not self.planned:
                 with contextlib.suppress(FileNotFoundError):
                     self._partial.unlink()
 

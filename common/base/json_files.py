@@ -6,6 +6,7 @@ is checked beside what writes them (`common.judge.verdicts`, `common.judge.agree
 """
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import re
@@ -104,22 +105,31 @@ def _validator(schema: Schema) -> Callable[[Any], Any]:
 
 @functools.lru_cache(maxsize=None)
 def _of_kind(kind: str) -> Callable[[Any], Any]:
-    return _compiled(_load(f"{kind}.schema.json"))
+    with contextlib.suppress(ModuleNotFoundError):  # a folder for ModelZoo makes its checks anew
+        from common.base import kept_checks
+        return kept_checks.check(kind)
+    return package().compile(load(f"{kind}.schema.json"), handlers=HANDLERS)  # type: ignore[no-any-return]
 
 
 @functools.lru_cache(maxsize=None)
 def _of_text(text: str) -> Callable[[Any], Any]:
-    return _compiled(json.loads(text))
+    return package().compile({"$schema": DRAFT, **json.loads(text)}, handlers=HANDLERS)  # type: ignore[no-any-return]
 
 
-def _compiled(schema: Mapping[str, Any]) -> Callable[[Any], Any]:
+def package() -> Any:
+    """What makes a check of a schema. Raises `UserError` where it is not installed."""
     try:
         import fastjsonschema
     except ImportError as error:
         raise UserError("fastjsonschema cannot be imported, and no JSON file is read unchecked: pip install "
                         "fastjsonschema") from error
-    return fastjsonschema.compile({"$schema": DRAFT, **schema}, handlers={"": lambda name: _load(Path(name).name)})
+    return fastjsonschema
 
 
-def _load(name: str) -> Any:
-    return json.loads((SCHEMAS / name).read_text(encoding="utf-8"))
+def load(name: str) -> Dict[str, Any]:
+    """The schema of this file name."""
+    return {"$schema": DRAFT, **json.loads((SCHEMAS / name).read_text(encoding="utf-8"))}
+
+
+HANDLERS = {"": lambda name: load(Path(name).name)}
+"""How one schema finds another."""

@@ -53,10 +53,10 @@ def iou(logits: np.ndarray, truth: np.ndarray, smooth: float = 1e-5) -> float:
     """Intersection over union of two masks, `(inter + smooth) / (union + smooth)`.
 
     logits: float array; predicted where sigmoid(logit) > 0.5, which is logit > 0. truth: same shape, in 0..1,
-    set where > 0.5. Source: pytorch-nested-unet's metric.
+    set where > 0.5; or either as bool. Source: pytorch-nested-unet's metric.
     """
-    predicted, target = logits > 0, truth > 0.5
-    return float(((predicted & target).sum() + smooth) / ((predicted | target).sum() + smooth))
+    predicted, target = (values if values.dtype == bool else values > limit for values, limit in ((logits, 0), (truth, 0.5)))
+    return float((np.count_nonzero(predicted & target) + smooth) / (np.count_nonzero(predicted | target) + smooth))
 
 
 def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

@@ -5,7 +5,6 @@ onnx.proto of ONNX 1.17; they never change.
 """
 from __future__ import annotations
 
-import hashlib
 import mmap
 import os
 from pathlib import Path
@@ -78,6 +77,7 @@ def sha256(path: files.PathLike) -> str:
         return files.sha256(path)
     folder = Path(path).parent
     lines = "".join(f"{files.sha256(each)}  {os.path.relpath(each, folder)}\n" for each in [Path(path), *others])
+    import hashlib
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -10,6 +10,8 @@ from common.base.errors import UserError
 
 LONGEST = 255 - len("_output_99.bin")
 """Bytes of a sample's name: a file's has 255 on the usual file systems, and the tools add to it."""
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+ESCAPED = re.compile(r"[\s%]")
 
 
 def fault(name: str) -> Optional[str]:
@@ -18,7 +20,7 @@ def fault(name: str) -> Optional[str]:
         return "is no file's name"
     if "/" in name or os.sep in name or (os.altsep and os.altsep in name):
         return "leads out of its folder"
-    if any(ord(character) < 32 or ord(character) == 127 for character in name):
+    if CONTROL.search(name):
         return "holds a control character, such as a line's end"
     if len(os.fsencode(stem(name))) > LONGEST:
         return f"is longer than {LONGEST} bytes, so that no file's name can hold it and what the tools add"
@@ -28,7 +30,7 @@ def fault(name: str) -> Optional[str]:
 def stem(sample: str) -> str:
     """What a sample's files are named after: itself, each space in it, and each %, as an address has it (`%20`), because
     benchmark's `.info` lists separate by spaces."""
-    return re.sub(r"[\s%]", lambda found: quote(found[0]), sample)
+    return ESCAPED.sub(lambda found: quote(found[0]), sample)
 
 
 def of_stem(text: str) -> str:

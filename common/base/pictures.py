@@ -18,6 +18,7 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".tif"
            ".webp": "WEBP"}
 """The formats that are meant, by suffix. No other is ever opened, whatever a file is called: Pillow hands an EPS to
 Ghostscript, which runs it."""
+KINDS = sorted(set(FORMATS.values()))
 SUFFIXES = tuple(FORMATS)
 SMALL = 100_000
 """Pixels of a picture that is encoded before OpenCV is even imported."""
@@ -63,14 +64,14 @@ def opened(path: PathLike) -> Iterator[Any]:
     from PIL import Image
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what matters is an error, which is said in a line
     try:
-        with Image.open(path, formats=sorted(set(FORMATS.values()))) as image:
+        with Image.open(path, formats=KINDS) as image:
             yield image
     except UserError:
         raise
     except MemoryError as error:
         raise UserError(f"{path}: does not fit into memory") from error
     except Image.UnidentifiedImageError as error:
-        raise UserError(f"{path}: cannot be decoded as a picture: it is none of {', '.join(sorted(set(FORMATS.values())))} "
+        raise UserError(f"{path}: cannot be decoded as a picture: it is none of {', '.join(KINDS)} "
                         "(or its header is broken); replace or remove it") from error
     except Exception as error:  # a broken file makes decoders raise nearly anything
         raise UserError(f"{path}: cannot be decoded as a picture ({error or type(error).__name__}); replace or remove "
@@ -106,7 +107,8 @@ def read_rgb(path: PathLike) -> "np.ndarray":
         return np.asarray(_to_rgb(path, image))
 
 
-def _to_rgb(path: PathLike, image: Any) -> Any:
+def _to_rgb(path: PathLike, image: Any, grey: bool = False) -> Any:
+    """An opened picture in mode RGB, or L where it is grey and may stay so; refused as `read_rgb` says."""
     depth, mode = bits(image), image.mode
     if depth > 8:
         raise UserError(f"{path}: mode {mode} is not supported, expected 8-bit RGB or grey; it has {depth} bits a channel, "
@@ -123,7 +125,7 @@ def _to_rgb(path: PathLike, image: Any) -> Any:
             raise UserError(f"{path}: has transparent pixels ({mode}); flatten it onto a background")
     elif mode not in ("RGB", "L", "P", "1"):
         raise UserError(f"{path}: mode {mode} is not supported, expected 8-bit RGB or grey")
-    return image if image.mode == "RGB" else image.convert("RGB")
+    return image if image.mode == "RGB" or grey and image.mode == "L" else image.convert("RGB")
 
 
 def read_ids(path: PathLike, bits: int, what: str = "ids") -> "np.ndarray":
@@ -143,19 +145,20 @@ def read_ids(path: PathLike, bits: int, what: str = "ids") -> "np.ndarray":
 
 
 def read_values(path: PathLike) -> "np.ndarray":
-    """Decode a picture whose lower bits count: uint16 [H, W, 3] RGB where the file has 16 bits a channel, else `read_rgb`.
+    """Decode a picture whose lower bits count: uint16 where the file has 16 bits a channel, else uint8 as `read_rgb`;
+    [H, W] of a grey one, else [H, W, 3] RGB.
 
     A fourth channel must be opaque. Raises `UserError` as `read_rgb` does, but for the depth.
     """
     import numpy as np
     with opened(path) as image:
         if bits(image) <= 8:
-            return np.asarray(_to_rgb(path, image))
+            return np.asarray(_to_rgb(path, image, grey=True))
         image.load()  # what does not decode is said here, not by OpenCV, which prints
         if "transparency" in image.info:
             raise UserError(f"{path}: has a transparent colour; flatten it onto a background")
         if image.mode.startswith("I"):
-            return np.repeat(np.asarray(image).astype(np.uint16)[..., None], 3, 2)
+            return np.asarray(image).astype(np.uint16)
     import cv2
     values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype != np.uint16 or values.ndim != 3:

@@ -5,7 +5,6 @@ A module counts when it is imported, whatever imports it; another file when the 
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import sys
 from typing import List, Set, Union
@@ -39,6 +38,7 @@ def used() -> List[str]:
 
 def digest() -> str:
     """SHA-256 over the contents of `used()`: what the code makes is made anew when it changes."""
+    import hashlib
     whole = hashlib.sha256()
     for path in used():
         with open(path, "rb") as file:

@@ -5,23 +5,21 @@ What comes out is the same for any N: results are handed back in the order of th
 from __future__ import annotations
 
 import collections
-import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from multiprocessing import connection
-from multiprocessing.process import BaseProcess
-from multiprocessing.util import Finalize
-from typing import Any, Callable, Deque, Iterator, List, Optional, Sequence, Set, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Deque, Iterator, List, Optional, Sequence, Set, Tuple, TypeVar
 
 from common.base import uses
 from common.base.errors import UserError
 from common.base.settings import THREADS, cores, variable
+
+if TYPE_CHECKING:  # else where processes are started: the imports take as long as many a sample
+    from concurrent.futures import Future
+    from multiprocessing.process import BaseProcess
 
 # the processes are the parallel part: NumPy's own threads double the CPU time of IntraDA's matrix products. It counts
 # where this is imported before NumPy
@@ -71,7 +69,7 @@ def ordered(task: Callable[[Item], Result], items: Sequence[Item], each: int = 0
     when this one is interrupted or killed. Raises `UserError` when a process is killed from outside.
     """
     jobs = min(count(each), len(items))
-    if jobs <= 1 or "fork" not in multiprocessing.get_all_start_methods():
+    if jobs <= 1 or not hasattr(os, "fork"):
         yield from map(task, items)
         return
     if len(items) >= MANY * jobs:
@@ -85,6 +83,9 @@ def ordered(task: Callable[[Item], Result], items: Sequence[Item], each: int = 0
         items = items[done:]
         if not items:
             return
+    import concurrent.futures
+    import multiprocessing
+    from concurrent.futures.process import BrokenProcessPool
     global _task
     _task = task
     opencv = sys.modules.get("cv2")
@@ -93,7 +94,7 @@ def ordered(task: Callable[[Item], Result], items: Sequence[Item], each: int = 0
         opencv.setNumThreads(1)
     before = set(multiprocessing.active_children())
     try:
-        executor = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), _begin, (os.getpid(),))
+        executor = concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), _begin, (os.getpid(),))
     except (OSError, NotImplementedError, ImportError) as error:
         # its locks lie in /dev/shm, which a container may lack or not let write
         print(f"JOBS: one process, because several cannot share a lock here ({error}; is /dev/shm "
@@ -138,6 +139,7 @@ def _end(processes: Set[BaseProcess]) -> None:
     A worker that has ended may have held the lock of the queue, for which another waits for ever; and a signal that comes
     just before that wait does not break it, the next one does.
     """
+    from multiprocessing import connection
     deadline = time.monotonic() + GRACE
     while processes:
         for process in processes:
@@ -178,6 +180,7 @@ def _begin(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    from multiprocessing.util import Finalize
     Finalize(None, uses.write, exitpriority=1)  # what only a worker imported counts too
 
 

@@ -5,7 +5,9 @@ It is written last and so marks a finished preprocessing.
 """
 from __future__ import annotations
 
+import functools
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -34,15 +36,14 @@ def write_bin(path: files.PathLike, array: "np.ndarray") -> None:
     import numpy as np
     if not is_finite(array):
         raise UserError(f"{path}: a value is NaN or infinite, not written")
-    with files.atomic(path) as temporary:
-        np.ascontiguousarray(array).tofile(temporary)
+    files.write_bytes(path, np.ascontiguousarray(array))
 
 
 def read_bin(path: files.PathLike, shape: Sequence[int], dtype: str = "float32") -> "np.ndarray":
     """Read a raw array of known shape. Raises `UserError` on another file length, NaN or infinity."""
     import numpy as np
     path = files.existing_file(path, "a .bin file")
-    expected = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    expected = math.prod(shape) * np.dtype(dtype).itemsize
     found = path.stat().st_size
     if found != expected:
         dims = "x".join(map(str, shape))
@@ -91,21 +92,24 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
     if not sources:
         raise UserError(f"{folder}: no samples to preprocess")
     journal = Journal(folder / MANIFEST, {"settings": dict(settings), "code": uses.digest()}, SAMPLE)
-    target = {names.check(sample, folder): folder / bins / f"{names.stem(sample)}.bin" for sample, _ in sources}
+    place = folder / bins
+    target = {names.check(sample, folder): place / f"{names.stem(sample)}.bin" for sample, _ in sources}
+    listed = os.listdir(place) if place.is_dir() else []
+    files.sweep(place, listed)
     # hidden ones are what a killed run was writing; the next write of the same file replaces it
-    others = {path for path in (folder / bins).glob("*.bin") if not path.name.startswith(".")} - set(target.values())
-    strays = others & {folder / bins / f"{names.stem(names.check(sample, journal.path))}.bin" for sample in journal.left}
+    others = {name for name in listed if name.endswith(".bin") and not name.startswith(".")}
+    others -= {path.name for path in target.values()}
+    strays = others & {f"{names.stem(names.check(sample, journal.path))}.bin" for sample in {*journal.left, *journal.planned}}
     if others - strays:
-        raise UserError(f"{min(others - strays)}: was not written by an earlier run of this script; give another, empty "
-                        "folder")
-    files.sweep(folder / bins)
+        raise UserError(f"{place / min(others - strays)}: was not written by an earlier run of this script; give another, "
+                        "empty folder")
     todo = [(sample, paths) for sample, paths in sources
             if not _finished(journal.finished.get(sample), target[sample], paths)]
     pixels = {sample: math.prod(size) for sample, size in (sizes or {}).items()}
     share = sum(pixels[sample] for sample, _ in todo) / max(pixels.values()) if pixels else len(todo)
     files.need_space(folder, int(share * sample_bytes), advice)
     if todo:
-        journal.begin()
+        journal.begin(sample for sample, _ in todo)
 
     def one(entry: Tuple[str, Sequence[Path]]) -> Dict[str, Any]:
         sample, paths = entry
@@ -113,17 +117,21 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
         write_bin(target[sample], array)
         return {"bin": f"{bins}/{target[sample].name}", "source": [str(path) for path in paths],
                 "stamp": [stamp(path) for path in paths], "made": stamp(target[sample]),
-                "shape": list(array.shape), "dtype": str(array.dtype), **about}
+                "shape": list(array.shape), "dtype": _name(array.dtype), **about}
 
     made = progress(workers.ordered(one, todo, 3 * sample_bytes), "preprocess", len(todo))
     with journal:
         for (sample, _), record in zip(todo, made):
             journal.add(sample, record)
     for stray in strays:
-        stray.unlink()
+        (place / stray).unlink()
     journal.complete(target, variant=dict(variant or {}))
-    print(f"preprocess: {len(sources)} samples in {folder / bins} ({len(sources) - len(todo)} were there already)")
+    print(f"preprocess: {len(sources)} samples in {place} ({len(sources) - len(todo)} were there already)")
     return [journal.finished[sample] for sample in target]
+
+
+_name = functools.lru_cache(maxsize=None)(str)
+"""What a dtype is called: NumPy takes as long to say it as to write a small picture's note."""
 
 
 def _finished(record: Optional[Mapping[str, Any]], target: Path, paths: Sequence[Path]) -> bool:
@@ -135,20 +143,33 @@ def _finished(record: Optional[Mapping[str, Any]], target: Path, paths: Sequence
 
 def read_manifest(folder: files.PathLike) -> List[Dict[str, Any]]:
     """The records of a finished preprocessing, in order; `bin` is made relative to the caller."""
+    place = "" if Path(folder) == Path() else os.path.join(folder, "")
+    return [{**record, "bin": place + (record["bin"][2:] if record["bin"].startswith("./") else record["bin"])}
+            for record in manifest(folder)["samples"]]
+
+
+def manifest(folder: files.PathLike) -> Mapping[str, Any]:
+    """The manifest of a finished preprocessing. Raises `UserError` where there is none, or one that does not hold together."""
     path = Path(folder) / MANIFEST
     if not path.is_file():
         raise UserError(f"{path}: no such file; preprocessing has not been run there or has not finished")
-    found, seen = files.read_json(path, "manifest")["samples"], set()
-    for record in found:
+    return _manifest(path, *stamp(path).values(), path.stat().st_ino)
+
+
+@functools.lru_cache(maxsize=1)
+def _manifest(path: Path, *_: int) -> Mapping[str, Any]:
+    """What `manifest` gives of this file: it is read once as long as its stamp is the same."""
+    whole, seen = files.read_json(path, "manifest"), set()
+    for record in whole["samples"]:
         name = names.check(record["id"], path)
         stem = names.stem(name)
         if name in seen:
             raise UserError(f"{path}: names {name} twice; preprocess again, into an empty folder")
         seen.add(name)
-        if Path(names.inside(record["bin"], path)).name != f"{stem}.bin":
+        if names.inside(record["bin"], path).rpartition("/")[2] != f"{stem}.bin":
             raise UserError(f"{path}: {name} has {record['bin']!r}, expected {stem}.bin; preprocess again, into an empty "
                             "folder")
-    return [{**record, "bin": str(Path(folder) / record["bin"])} for record in found]
+    return whole
 
 
 def read_sample(record: Mapping[str, Any]) -> "np.ndarray":

@@ -31,11 +31,10 @@ def find(folder: files.PathLike) -> Dict[str, Dict[int, Path]]:
         if summary.is_file():
             return from_summary(summary)
     found: Dict[str, Dict[int, Path]] = {}
-    for path in sorted(folder.glob("*.bin")):
-        stem, _, number = path.stem.rpartition("_")
-        if path.name.startswith(".") or not stem or not re.fullmatch(r"[0-9]{1,9}", number):
-            continue
-        found.setdefault(stem, {})[int(number)] = path
+    for name in sorted(os.listdir(folder)):
+        named = re.fullmatch(r"([^.].*)_([0-9]{1,9})\.bin", name, re.DOTALL)
+        if named:
+            found.setdefault(named[1], {})[int(named[2])] = folder / name
     # one tool wrote them all: `foo_output_1.bin` beside `foo_1.bin`, or without a 0, is of a picture `foo_output`
     if found and all(stem.endswith("_output") and stem != "_output" and 0 in paths for stem, paths in found.items()):
         found = {stem[:-len("_output")]: paths for stem, paths in found.items()}

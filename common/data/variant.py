@@ -37,9 +37,7 @@ def of_model(path: files.PathLike, network: Optional[str] = None) -> Dict[str, s
 def of_samples(prep: files.PathLike) -> Dict[str, str]:
     """What preprocess left in the manifest of `prep`; empty where it was told no model."""
     from common.data import dataset
-    path = Path(prep) / dataset.MANIFEST
-    dataset.read_manifest(prep)
-    return files.read_json(path, "manifest").get("variant", {})
+    return dict(dataset.manifest(prep).get("variant", {}))
 
 
 def find(model: facts.Facts, onnx: Optional[str] = None, prep: Optional[str] = None) -> Dict[str, str]:
