@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Callable, Dict, List, Tuple
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -348,14 +349,34 @@ def plain_ssim(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.mean(values))
 
 
-def test_ssim_equals_the_formula_at_every_position():
+@pytest.mark.parametrize("height, width", [(17, 23), (11, 12), (26, 43), (27, 42)])  # parts of a block, whole ones, and more
+def test_ssim_equals_the_formula_at_every_position(height, width):
     generator = np.random.default_rng(0)
-    truth = generator.integers(0, 256, (17, 23, 3)).astype(np.uint8)
+    truth = generator.integers(0, 256, (height, width, 3)).astype(np.uint8)
     output = np.clip(truth * 0.8 + generator.normal(20, 15, truth.shape), 0, 255).astype(np.uint8)
     expected = np.mean([plain_ssim(output[..., channel], truth[..., channel]) for channel in range(3)])
     assert 0.5 < expected < 0.98
     assert metrics.ssim(output, truth) == pytest.approx(expected, abs=1e-9)
     assert metrics.ssim(truth, truth) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["other noise", "a step apart", "bright and nearly flat"])
+def test_ssim_of_a_large_picture_equals_that_by_opencv_s_filter(kind):
+    generator = np.random.default_rng(1)
+    truth = cv2.resize(generator.integers(0, 256, (20, 30, 3)).astype(np.uint8), (333, 250), interpolation=cv2.INTER_CUBIC)
+    if kind == "bright and nearly flat":
+        truth = 254 + truth // 128
+    noise = generator.normal(0, 12, truth.shape) if kind == "other noise" else generator.integers(0, 2, truth.shape)
+    output = np.clip(truth.astype(int) - noise, 0, 255).astype(np.uint8)
+
+    def mean(values):
+        return cv2.GaussianBlur(values, (11, 11), 1.5)[5:-5, 5:-5]
+    x, y = output.astype(np.float64), truth.astype(np.float64)
+    mean_x, mean_y = mean(x), mean(y)
+    expected = np.mean((2 * mean_x * mean_y + 6.5025) * (2 * (mean(x * y) - mean_x * mean_y) + 58.5225)
+                       / ((mean_x ** 2 + mean_y ** 2 + 6.5025)
+                          * (mean(x * x) - mean_x ** 2 + mean(y * y) - mean_y ** 2 + 58.5225)))
+    assert metrics.ssim(output, truth) == pytest.approx(expected, abs=1e-9) and expected < 0.9999
 
 
 def test_ssim_of_two_flat_pictures_by_hand():

@@ -31,7 +31,7 @@ from common.base import (
     files,
     pictures,
     settings,
-    workers,  # before NumPy, as IntraDA's postprocess does
+    workers,  # before NumPy, as Pix2pixHD's postprocess does
 )
 from common.base.errors import UserError
 from common.base.tables import aligned
