@@ -257,6 +257,18 @@ def test_picture_is_cut_off_not_rounded_and_clipped_and_in_rgb():
     assert pix2pixhd_postprocess.to_uint8(output)[0, :2].tolist() == [[0, 255, 127], [0, 255, 200]]
 
 
+def test_picture_equals_the_formula_to_the_bit_beside_each_step_and_far_out():
+    steps = (np.arange(256) / 127.5 - 1).astype(np.float32).view(np.int32)
+    beside = (steps[:, None] + np.arange(-8, 9)).astype(np.int32).view(np.float32).ravel()
+    far = np.float32([0, -0.0, 1e-45, -1e-45, 1e-38, 3.4e38, -3.4e38, 1e30, -1e30, 2 ** -24 - 1, 1e3])
+    noise = np.random.default_rng(0).normal(0, 0.7, 200_000).astype(np.float32)
+    values = np.concatenate([beside, far, noise])
+    with np.errstate(over="ignore"):
+        expected = np.clip((values + np.float32(1)) / np.float32(2) * np.float32(255), 0, 255).astype(np.uint8)
+        found = pix2pixhd_postprocess.to_uint8(np.tile(values, (1, 3, 1, 1)))
+    assert len(np.unique(expected)) == 256 and (found == expected[:, None]).all()
+
+
 @pytest.mark.full
 def test_picture_equals_the_known_checksum_before_jpeg(tmp_path, run, golden_outputs):
     expected = json.loads(shared("golden", "expected.json").read_text())["postprocess"]["Pix2pixHD"]
