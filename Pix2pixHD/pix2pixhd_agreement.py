@@ -10,9 +10,6 @@ import argparse
 import math
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from common.base import workers  # noqa: F401  before NumPy: it tells it not to start threads of its own
-
-# isort: split
 import numpy as np
 
 from common.base import errors, files, metrics, settings

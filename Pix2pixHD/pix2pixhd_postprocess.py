@@ -11,9 +11,6 @@ import hashlib
 from pathlib import Path
 from typing import Dict, Optional, Sequence, Tuple
 
-from common.base import workers  # noqa: F401  before NumPy: it tells it not to start threads of its own
-
-# isort: split
 import numpy as np
 
 from common.base import errors, facts, files, metrics, pictures, settings

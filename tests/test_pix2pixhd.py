@@ -391,6 +391,17 @@ def test_ssim_of_a_large_picture_equals_that_by_opencv_s_filter(kind):
     assert metrics.ssim(output, truth) == pytest.approx(expected, abs=1e-9) and expected < 0.9999
 
 
+def test_ssim_s_matrix_products_are_so_small_that_openblas_starts_no_threads_for_them(monkeypatch):
+    sizes, matmul = [], np.matmul
+
+    def note(a, b, out):
+        sizes.append(a.shape[-2] * a.shape[-1] * b.shape[-1])
+        return matmul(a, b, out=out)
+    monkeypatch.setattr(np, "matmul", note)
+    metrics.ssim(*np.zeros((2, 30, 2048, 1), np.uint8))
+    assert sizes and max(sizes) < 2 ** 18
+
+
 def test_ssim_of_two_flat_pictures_by_hand():
     black, white = np.zeros((11, 11, 1), np.uint8), np.full((11, 11, 1), 255, np.uint8)
     assert metrics.ssim(black, white) == pytest.approx(6.5025 / (255 ** 2 + 6.5025))

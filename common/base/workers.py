@@ -23,7 +23,7 @@ from common.base import uses
 from common.base.errors import UserError
 from common.base.settings import THREADS, cores, variable
 
-# the processes are the parallel part: NumPy's own threads take CPU time from SSIM's matrix products. It counts
+# the processes are the parallel part: NumPy's own threads double the CPU time of matrix products. It counts
 # where this is imported before NumPy
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 

@@ -25,14 +25,7 @@ from unittest import mock
 
 import numpy as np
 
-from common.base import (
-    errors,
-    facts,
-    files,
-    pictures,
-    settings,
-    workers,  # before NumPy, as Pix2pixHD's postprocess does
-)
+from common.base import errors, facts, files, pictures, settings, workers
 from common.base.errors import UserError
 from common.base.tables import aligned
 from common.data import dataset
