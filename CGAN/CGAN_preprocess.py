@@ -34,7 +34,8 @@ def fingerprint(picture: np.ndarray) -> np.ndarray:
 
 def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
     """What the command line asks for: the noise is one sample."""
-    extra = facts.load(__file__).extra
+    model = facts.load(__file__)
+    extra = model.extra
     parser = argparse.ArgumentParser(description=errors.first_line(__doc__))
     parser.add_argument("--save_path", required=True, metavar="DIR", help="folder to write to")
     parser.add_argument("--seed", type=seed_number, default=extra["seed"], help="of the noise (default: %(default)s)")
@@ -42,7 +43,7 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
                         f"(default: {extra['latent']}, the reference's)")
     parser.add_argument("--onnx", metavar="ONNX", help="the model, to read the numbers of noise values and classes off")
     args = parser.parse_args(argv)
-    told = variant.find(facts.load(__file__), args.onnx)
+    told = variant.find(model, args.onnx)
     latent, classes = [variant.number(told, key, extra[key]) for key in ("latent", "classes")]
     if args.pth_path:
         import CGAN

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from common.base import workers  # noqa: F401  before NumPy: it tells it not to start threads of its own
-
-# isort: split
 import numpy as np
 
 from common.base import errors, facts, files, metrics, pictures
@@ -19,11 +16,10 @@ from common.base.errors import UserError
 from common.data import cityscapes, dataset, evaluation, result_files
 from common.judge import verdicts
 
-ROWS, COLUMNS = 64, 128
-"""Of the blocks that are enlarged one by one: 19 scores of a whole picture would be 159 MB. In a block of five
-inputs by nine most classes cannot win, and in many one class alone can. Chosen by measurement."""
-ROUNDING = 2.0 ** -20
-"""What a class must be behind by to be left out, as a share of the largest score: several times float32's rounding."""
+ROUNDING = 2.0 ** -18
+"""What a class must be behind by to be left out, as a share of the largest score: over twice what float32's rounding is."""
+CELLS = 128
+"""Cells that are enlarged together: their planes stay in the cache. Chosen by measurement."""
 
 ROW = {"required": ["sample", "histogram"], "properties": {"sample": {"type": "string"}, "histogram": {
     "type": "array", "minItems": 19, "maxItems": 19, "items": {
@@ -33,59 +29,92 @@ PLAIN = "one class everywhere"
 """The plain method that a working network is better than."""
 
 
-def interpolation(outputs: int, inputs: int) -> np.ndarray:
-    """The matrix of linear interpolation with aligned corners: float32 [outputs, inputs], two weights in each row.
+class Axis(NamedTuple):
+    """Linear interpolation with aligned corners along one axis, by cells: the outputs between two neighbouring inputs.
 
-    Places are computed in float32, as PyTorch does. outputs is at least 2.
+    A cell has as many places for outputs as the fullest one needs.
     """
-    place = np.arange(outputs, dtype=np.float32) * (np.float32(inputs - 1) / np.float32(outputs - 1))
-    low = np.minimum(place.astype(np.int64), inputs - 1)
-    share = place - low.astype(np.float32)
-    row, matrix = np.arange(outputs), np.zeros((outputs, inputs), np.float32)
-    matrix[row, low] = 1 - share
-    matrix[row, np.minimum(low + 1, inputs - 1)] += share
-    return matrix
+
+    low: np.ndarray
+    """The input before each cell, int [cells]; cells without an output are left out."""
+    high: np.ndarray
+    """The input behind it."""
+    weights: np.ndarray
+    """Of these two inputs at each place: float32 [2, places, cells]."""
+    kept: np.ndarray
+    """The place of each output, counted through all cells: int [outputs]."""
 
 
-def blocks(matrix: np.ndarray, length: int) -> List[Tuple[slice, slice]]:
-    """Pieces of `length` of an interpolation's outputs, each with the few inputs that it depends on."""
-    pieces = []
-    for start in range(0, len(matrix), length):
-        used = np.flatnonzero(matrix[start:start + length].any(0))
-        pieces.append((slice(start, start + length), slice(used[0], used[-1] + 1)))
-    return pieces
+def axis(outputs: int, inputs: int) -> Axis:
+    """The cells of an axis. Where an output lies is computed in float32, as PyTorch does."""
+    where = np.arange(outputs, dtype=np.float32) * (np.float32(inputs - 1) / np.float32(max(outputs - 1, 1)))
+    where = np.minimum(where, np.float32(inputs - 1))
+    low = np.minimum(where.astype(np.int64), max(inputs - 2, 0))
+    share = where - low.astype(np.float32)
+    used, first, cell, count = np.unique(low, return_index=True, return_inverse=True, return_counts=True)
+    place, places = np.arange(outputs) - first[cell], int(count.max())
+    weights = np.zeros((2, places, len(used)), np.float32)
+    weights[:, place, cell] = 1 - share, share
+    return Axis(used, np.minimum(used + 1, inputs - 1), weights, cell * places + place)
+
+
+def highest(corners: np.ndarray, classes: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.ndarray:
+    """The class of the highest score, the first of equals, at each place of some cells: uint8 [rows, columns, cells].
+
+    corners: float32 [2 upper and lower, 2 left and right, classes, cells]. classes: which they are, uint8 [classes,
+    cells]. down, across: weights, float32 [2, places, cells]. Scores are enlarged down, then across; each product and each
+    sum is rounded to float32, so that the classes are the same on every machine.
+    """
+    sides = corners[0][:, :, None] * down[0] + corners[1][:, :, None] * down[1]
+    left, right = sides[:, :, :, None]  # [classes, rows, 1, cells]
+    best, scores, more = np.empty((3, down.shape[1], *across.shape[1:]), np.float32)
+    found, step = np.empty((2, *best.shape), np.uint8)
+    best[:], found[:] = -np.inf, 0
+    for number, train_id in enumerate(classes):
+        np.multiply(left[number], across[0], out=scores)
+        scores += np.multiply(right[number], across[1], out=more)
+        np.subtract(train_id, found, out=step)  # several times as fast as np.where
+        step *= (scores > best).view(np.uint8)
+        found += step
+        np.maximum(best, scores, out=best)
+    return found
 
 
 def segment(scores: np.ndarray, height: int, width: int) -> np.ndarray:
     """The class of each pixel: float32 [classes, h, w] scores to uint8 [height, width] train ids (the first of equals).
 
     That is the arg max over the classes of the scores enlarged as by `torch.nn.functional.interpolate`, bilinear,
-    align_corners=True, to float32's rounding: two matrix products, because every row is enlarged alike and so is every
-    column. They are made of a block at a time, and of those classes alone that can win there: a class that is behind
-    another at each of a block's inputs is behind it everywhere between them.
+    align_corners=True, to float32's rounding. No plane is enlarged whole: a pixel's score is a mean of its cell's corners,
+    so where one class leads at all four it leads between them, and elsewhere those classes alone can win that reach, at
+    some corner, the mean of the classes that lead at one.
     """
-    down, across = interpolation(height, scores.shape[1]), interpolation(width, scores.shape[2])
-    columns = blocks(across, COLUMNS)
-    last = [inputs.stop - 1 for _, inputs in columns]
-    widest = max(inputs.stop - inputs.start for _, inputs in columns)
-    places = np.minimum([range(inputs.start, inputs.start + widest) for _, inputs in columns], np.array(last)[:, None])
-    behind = ROUNDING * float(np.abs(scores).max())
-    found = np.empty((height, width), np.uint8)
-    for rows, inputs in blocks(down, ROWS):
-        used = scores[:, inputs]
-        corners = used[:, :, places]  # [classes, rows of inputs, blocks, columns of inputs]
-        leader = corners.sum((1, 3)).argmax(0)
-        gap = corners - np.take_along_axis(corners, leader[None, None, :, None], 0)
-        rivals = gap.max((1, 3)) >= -behind  # [classes, blocks]
-        found[rows] = np.repeat(leader.astype(np.uint8), COLUMNS)[:width]
-        tall = np.matmul(down[rows, inputs], used)
-        for block in np.flatnonzero(rivals.sum(0) > 1):
-            outputs, own = columns[block]
-            classes = np.flatnonzero(rivals[:, block])
-            enlarged = tall[classes, :, own] @ across[outputs, own].T
-            target, best = found[rows, outputs], enlarged.max(0)
-            for train_id, values in zip(classes[::-1], enlarged[::-1]):  # several times as fast as argmax
-                np.copyto(target, np.uint8(train_id), where=values == best)
+    down, across = axis(height, scores.shape[1]), axis(width, scores.shape[2])
+    (_, rows, _), (_, columns, _) = down.weights.shape, across.weights.shape
+    behind = np.float32(max(ROUNDING * float(np.abs(scores).max()), np.finfo(np.float32).tiny))
+    leads = scores >= scores.max(0) - behind
+    leads = leads[:, down.low] | leads[:, down.high]
+    leads = leads[:, :, across.low] | leads[:, :, across.high]  # [classes, cells down, cells across]: at a corner
+    found = np.repeat(np.repeat(leads.argmax(0).astype(np.uint8), columns, 1), rows, 0)
+    cells = found.reshape(len(down.low), rows, len(across.low), columns).transpose(0, 2, 1, 3)
+
+    leaders = leads.sum(0, dtype=np.uint8)
+    row, column = np.nonzero(leaders > 1)
+    corners = np.array([[scores[:, upper[row], left[column]] for left in (across.low, across.high)]
+                        for upper in (down.low, down.high)])
+    mean = (corners * (leads[:, row, column] / leaders[row, column].astype(np.float32))).sum(2, keepdims=True)
+    rivals = (corners >= mean - behind).any((0, 1))  # [classes, those cells]
+    count = rivals.sum(0)
+    order = np.argsort(count)
+    classes = np.argsort(~rivals[:, order], 0, kind="stable")  # the rivals before the others, each in order
+    for start in range(0, len(order), CELLS):
+        some = order[start:start + CELLS]
+        own = classes[:count[some[-1]], start:start + CELLS]
+        y, x = row[some], column[some]
+        cells[y, x] = highest(np.ascontiguousarray(corners[:, :, own, some]), own.astype(np.uint8),
+                              down.weights.take(y, 2), across.weights.take(x, 2)).transpose(2, 0, 1)
+    for number, kept in enumerate((down.kept, across.kept)):
+        if len(kept) < found.shape[number]:
+            found = found.take(kept, number)
     return found
 
 

@@ -20,8 +20,10 @@ def preprocess(image: np.ndarray, size: Tuple[int, int], mean_bgr: Sequence[floa
     mean. Pillow's bicubic filter is antialiased and gives whole values, unlike OpenCV's or PyTorch's of that name.
     """
     from PIL import Image
-    small = np.asarray(Image.fromarray(image).resize(size, Image.BICUBIC), np.float32)
-    return np.ascontiguousarray((small[..., ::-1] - np.array(mean_bgr, np.float32)).transpose(2, 0, 1)[None])
+    small = np.asarray(Image.fromarray(image).resize(size, Image.BICUBIC))
+    planes = small.transpose(2, 0, 1)[::-1][None].astype(np.float32, "C")
+    planes -= np.array(mean_bgr, np.float32)[:, None, None]
+    return planes
 
 
 def scaling(model: facts.Facts) -> Tuple[List[float], List[float]]:

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -159,12 +160,16 @@ def test_a_figure_is_the_median_of_the_ratios_of_each_round():
     assert bench.ratio([2.0, 9.0, 4.0], [1.0, 3.0, 4.0]) == {"median": 2.0, "low": 1.0, "high": 3.0}
 
 
-def row(monkeypatch, tmp_path, jobs, seconds, samples=3):
+def row(monkeypatch, tmp_path, jobs, seconds, samples=3, clock=time.perf_counter):
     """A row that is measured with these seconds."""
     step = bench.Step("preprocess", "x", [])
     monkeypatch.setattr(bench, "floors_of", lambda step, out: out.mkdir() or [bench.Floor()] * samples)
-    monkeypatch.setattr(bench, "rounds", lambda tasks, fewest, most, fresh: {name: seconds[name] for name in tasks})
-    return bench.measure(step, tmp_path / "out", jobs, tmp_path / "kept")
+
+    def rounds(tasks, fewest, most, fresh, by):
+        assert by is clock
+        return {name: seconds[name] for name in tasks}
+    monkeypatch.setattr(bench, "rounds", rounds)
+    return bench.measure(step, tmp_path / "out", jobs, tmp_path / "kept", clock)
 
 
 def test_the_figures_of_a_row_follow_from_its_times(monkeypatch, tmp_path):
@@ -184,6 +189,18 @@ def test_one_process_or_one_sample_has_no_speed_up(monkeypatch, tmp_path):
     times = dict.fromkeys(("step_2", "floor_2", "step_1", "floor_1"), [1.0])
     (tmp_path / "b").mkdir()
     assert row(monkeypatch, tmp_path / "b", 2, times, samples=1)["speed_up"] is None
+
+
+@pytest.mark.parametrize("cpu, jobs, clock", [(True, 1, time.process_time), (False, 3, time.perf_counter)])
+def test_cpu_time_is_of_one_process(cpu, jobs, clock, tmp_path, monkeypatch):
+    monkeypatch.setenv("JOBS", "3")
+    monkeypatch.setitem(bench.MODELS, "EDSR", lambda work, count: [bench.Step("preprocess", "x", [])])
+    taken = []
+    monkeypatch.setattr(bench, "measure", lambda step, out, jobs, keep, clock: taken.append((jobs, clock)))
+    monkeypatch.setattr(bench, "start_ups", lambda programs, out: [])
+    monkeypatch.setattr(bench, "scripts", lambda steps, work: {})
+    assert ("CPU" in bench.run("EDSR", tmp_path, 1, cpu)["definitions"].get("time", "")) is cpu
+    assert taken == [(jobs, clock)]
 
 
 def measured(model="EDSR", over=1.25, split=1.5, start=0.28, samples=100, load=0.5):

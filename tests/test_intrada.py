@@ -135,32 +135,35 @@ def label_ids(folder: Path) -> Path:
 
 # postprocess
 
-@pytest.mark.parametrize("height, width", [(1024, 2048), (130, 131), (65, 129), (64, 100), (2, 2)])
+def enlarged(scores: np.ndarray, height: int, width: int) -> np.ndarray:
+    """All planes, whole: float32, down, then across."""
+    for axis, outputs in ((1, height), (2, width)):
+        last = scores.shape[axis] - 1
+        where = np.minimum(np.arange(outputs, dtype=np.float32) * (np.float32(last) / np.float32(max(outputs - 1, 1))), np.float32(last))
+        low = np.minimum(np.floor(where).astype(int), max(last - 1, 0))
+        share = (where - low.astype(np.float32)).reshape(-1, *[1] * (2 - axis))
+        scores = scores.take(low, axis) * (1 - share) + scores.take(np.minimum(low + 1, last), axis) * share
+    assert scores.dtype == np.float32
+    return scores
+
+
+SIZES = [(1024, 2048), (129, 257), (130, 131), (65, 129), (64, 100), (7, 2048), (2, 2), (1, 1)]
+
+
+@pytest.mark.parametrize("height, width", SIZES[:-1])
 def test_enlarging_equals_pytorch_s_bilinear_with_aligned_corners(height, width):
     import torch
     scores = np.random.default_rng(3).normal(0, 5, (19, 65, 129)).astype(np.float32)
-    expected = torch.nn.functional.interpolate(torch.from_numpy(scores)[None], size=(height, width), mode="bilinear",
-                                               align_corners=True)[0].numpy()
-    found = intrada_postprocess.interpolation(height, 65) @ scores @ intrada_postprocess.interpolation(width, 129).T
-    assert found.dtype == np.float32 and np.abs(found - expected).max() < 1e-5
     for part in (scores, np.sort(scores.reshape(19, -1)).reshape(scores.shape)):  # noise, and large areas of a class
         part = np.ascontiguousarray(part)
         expected = torch.nn.functional.interpolate(torch.from_numpy(part)[None], size=(height, width), mode="bilinear",
                                                    align_corners=True)[0].numpy()
+        assert np.abs(enlarged(part, height, width) - expected).max() < 1e-5
         classes = intrada_postprocess.segment(part, height, width)
         assert classes.dtype == np.uint8 and (classes == expected.argmax(0)).mean() > 0.99999
 
 
-def enlarged(scores: np.ndarray, height: int, width: int) -> np.ndarray:
-    """All planes at once, in float64."""
-    down = intrada_postprocess.interpolation(height, scores.shape[1]).astype(np.float64)
-    across = intrada_postprocess.interpolation(width, scores.shape[2]).astype(np.float64)
-    return np.matmul(down, scores) @ across.T
-
-
-@pytest.mark.parametrize("kind", ["patches of a class", "whole numbers with many ties", "each class twice",
-                                  "equal but for the last digit", "all equal", "far below zero"])
-def test_leaving_classes_out_block_by_block_changes_no_class(kind):
+def made(kind: str) -> np.ndarray:
     generator = np.random.default_rng(4)
     scores = generator.normal(size=(19, 65, 129)).astype(np.float32)
     if kind == "patches of a class":
@@ -170,18 +173,51 @@ def test_leaving_classes_out_block_by_block_changes_no_class(kind):
     elif kind == "each class twice":
         scores = np.repeat(scores, 2, 0)[:19]
     elif kind == "equal but for the last digit":
-        scores = (1 + 2.0 ** -23 * generator.integers(0, 2, scores.shape)).astype(np.float32)
+        scores = 1 + 2.0 ** -23 * generator.integers(0, 2, scores.shape)
+    elif kind == "equal but for some last digits, in patches":
+        scores = made("patches of a class")
+        scores[9:] = scores[:10] * (1 + 2.0 ** -23 * generator.integers(-3, 4, scores[9:].shape))
     elif kind == "all equal":
         scores[:] = 1
-    else:
+    elif kind == "far below zero":
         scores = scores - 1000
-    scores = np.ascontiguousarray(scores, np.float32)
-    for size in ((512, 1024), (130, 131), (2, 2)):
-        classes, planes = intrada_postprocess.segment(scores, *size), enlarged(scores, *size)
-        best, rounding = planes.max(0), 4 * 2.0 ** -24 * np.abs(scores).max()
-        assert (best - np.take_along_axis(planes, classes[None].astype(np.int64), 0)[0]).max() <= rounding
-        if kind in ("each class twice", "all equal"):  # whose first is before its equal, whatever the rounding
-            assert (classes == planes.argmax(0)).mean() > 0.99999
+    elif kind == "next to nothing":
+        scores = 2.0 ** -149 * np.where(made("patches of a class") > 5, 5, 4)  # float32's smallest steps
+    else:
+        scores *= np.float32(3e38 / np.abs(scores).max())
+    return np.ascontiguousarray(scores, np.float32)
+
+
+KINDS = ["patches of a class", "whole numbers with many ties", "each class twice", "equal but for the last digit",
+         "equal but for some last digits, in patches", "all equal", "far below zero", "next to nothing", "as large as can be"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_classes_are_those_of_all_planes_enlarged_whole_to_the_last_tie(kind):
+    scores = made(kind)
+    for size in SIZES:
+        assert np.array_equal(intrada_postprocess.segment(scores, *size), enlarged(scores, *size).argmax(0))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (5, 1), (2, 2)])
+def test_inputs_of_a_pixel_are_enlarged_too(shape):
+    scores = np.random.default_rng(5).normal(size=(19, *shape)).astype(np.float32)
+    for size in ((1, 1), (4, 9), (300, 500)):
+        assert np.array_equal(intrada_postprocess.segment(scores, *size), enlarged(scores, *size).argmax(0))
+
+
+def test_the_classes_of_real_scores_are_those_of_all_planes_enlarged_whole():
+    import torch
+
+    import deeplabv2
+    from common.base import pictures
+    from common.convert import checkpoint
+    network = deeplabv2.from_state(checkpoint.load(INTRADA / "demo.pth")).eval()
+    for path in sorted(shared("data", "cityscapes", "train_img").glob("*.png"))[:2]:
+        with torch.no_grad():
+            scores = network(torch.from_numpy(intrada_preprocess.fingerprint(pictures.read_rgb(path))))[0].numpy()
+        classes = intrada_postprocess.segment(scores, 1024, 2048)
+        assert len(np.unique(classes)) > 5 and np.array_equal(classes, enlarged(scores, 1024, 2048).argmax(0))
 
 
 def test_of_equal_scores_the_first_class_is_taken():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -60,6 +61,21 @@ def test_png_keeps_every_pixel_of_grey_of_both_depths_and_of_a_view(tmp_path, si
         pictures.write_rgb(tmp_path / f"{name}.PNG", pixels)
         assert (np.asarray(Image.open(tmp_path / f"{name}.PNG")) == pixels).all(), name
     assert (pictures.read_ids(tmp_path / "ids.PNG", 16)).dtype == np.uint16
+
+
+def test_large_photos_are_png_by_huffman_codes_and_maps_by_runs_and_both_keep_every_pixel(tmp_path):
+    generator = np.random.default_rng(2)
+    patches = np.kron(generator.integers(0, 256, (20, 30, 3), np.uint8), np.ones((25, 25, 1), np.uint8))
+    hills = cv2.resize(patches, (750, 500), interpolation=cv2.INTER_CUBIC)[::-1] // 2
+    photo = hills + cv2.resize(generator.integers(0, 128, (250, 375, 3), np.uint8), (750, 500), interpolation=cv2.INTER_CUBIC)
+    for pixels, strategy in ((photo, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY), (patches, cv2.IMWRITE_PNG_STRATEGY_RLE),
+                             (photo[..., 0], cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY),
+                             (patches[..., 0].astype(np.uint16), cv2.IMWRITE_PNG_STRATEGY_RLE),
+                             (photo.reshape(-1, 1, 3), cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY)):
+        pictures.write_rgb(tmp_path / "a.png", pixels)
+        assert (np.asarray(Image.open(tmp_path / "a.png")).reshape(pixels.shape) == pixels).all()
+        expected = cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels, [cv2.IMWRITE_PNG_STRATEGY, strategy])[1]
+        assert (tmp_path / "a.png").read_bytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "x", "1.5"])

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Callable, Dict, List, Tuple
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -256,6 +257,18 @@ def test_picture_is_cut_off_not_rounded_and_clipped_and_in_rgb():
     assert pix2pixhd_postprocess.to_uint8(output)[0, :2].tolist() == [[0, 255, 127], [0, 255, 200]]
 
 
+def test_picture_equals_the_formula_to_the_bit_beside_each_step_and_far_out():
+    steps = (np.arange(256) / 127.5 - 1).astype(np.float32).view(np.int32)
+    beside = (steps[:, None] + np.arange(-8, 9)).astype(np.int32).view(np.float32).ravel()
+    far = np.float32([0, -0.0, 1e-45, -1e-45, 1e-38, 3.4e38, -3.4e38, 1e30, -1e30, 2 ** -24 - 1, 1e3])
+    noise = np.random.default_rng(0).normal(0, 0.7, 200_000).astype(np.float32)
+    values = np.concatenate([beside, far, noise])
+    with np.errstate(over="ignore"):
+        expected = np.clip((values + np.float32(1)) / np.float32(2) * np.float32(255), 0, 255).astype(np.uint8)
+        found = pix2pixhd_postprocess.to_uint8(np.tile(values, (1, 3, 1, 1)))
+    assert len(np.unique(expected)) == 256 and (found == expected[:, None]).all()
+
+
 @pytest.mark.full
 def test_picture_equals_the_known_checksum_before_jpeg(tmp_path, run, golden_outputs):
     expected = json.loads(shared("golden", "expected.json").read_text())["postprocess"]["Pix2pixHD"]
@@ -348,14 +361,45 @@ def plain_ssim(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.mean(values))
 
 
-def test_ssim_equals_the_formula_at_every_position():
+@pytest.mark.parametrize("height, width", [(17, 23), (11, 12), (26, 43), (27, 42)])  # parts of a block, whole ones, and more
+def test_ssim_equals_the_formula_at_every_position(height, width):
     generator = np.random.default_rng(0)
-    truth = generator.integers(0, 256, (17, 23, 3)).astype(np.uint8)
+    truth = generator.integers(0, 256, (height, width, 3)).astype(np.uint8)
     output = np.clip(truth * 0.8 + generator.normal(20, 15, truth.shape), 0, 255).astype(np.uint8)
     expected = np.mean([plain_ssim(output[..., channel], truth[..., channel]) for channel in range(3)])
     assert 0.5 < expected < 0.98
     assert metrics.ssim(output, truth) == pytest.approx(expected, abs=1e-9)
     assert metrics.ssim(truth, truth) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["other noise", "a step apart", "bright and nearly flat"])
+def test_ssim_of_a_large_picture_equals_that_by_opencv_s_filter(kind):
+    generator = np.random.default_rng(1)
+    truth = cv2.resize(generator.integers(0, 256, (20, 30, 3)).astype(np.uint8), (333, 250), interpolation=cv2.INTER_CUBIC)
+    if kind == "bright and nearly flat":
+        truth = 254 + truth // 128
+    noise = generator.normal(0, 12, truth.shape) if kind == "other noise" else generator.integers(0, 2, truth.shape)
+    output = np.clip(truth.astype(int) - noise, 0, 255).astype(np.uint8)
+
+    def mean(values):
+        return cv2.GaussianBlur(values, (11, 11), 1.5)[5:-5, 5:-5]
+    x, y = output.astype(np.float64), truth.astype(np.float64)
+    mean_x, mean_y = mean(x), mean(y)
+    expected = np.mean((2 * mean_x * mean_y + 6.5025) * (2 * (mean(x * y) - mean_x * mean_y) + 58.5225)
+                       / ((mean_x ** 2 + mean_y ** 2 + 6.5025)
+                          * (mean(x * x) - mean_x ** 2 + mean(y * y) - mean_y ** 2 + 58.5225)))
+    assert metrics.ssim(output, truth) == pytest.approx(expected, abs=1e-9) and expected < 0.9999
+
+
+def test_ssim_s_matrix_products_are_so_small_that_openblas_starts_no_threads_for_them(monkeypatch):
+    sizes, matmul = [], np.matmul
+
+    def note(a, b, out):
+        sizes.append(a.shape[-2] * a.shape[-1] * b.shape[-1])
+        return matmul(a, b, out=out)
+    monkeypatch.setattr(np, "matmul", note)
+    metrics.ssim(*np.zeros((2, 30, 2048, 1), np.uint8))
+    assert sizes and max(sizes) < 2 ** 18
 
 
 def test_ssim_of_two_flat_pictures_by_hand():

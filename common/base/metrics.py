@@ -20,33 +20,57 @@ def psnr(output: np.ndarray, truth: np.ndarray, shave: int) -> float:
     return float("inf") if error == 0 else float(-10 * np.log10(error))
 
 
+BLOCK = 16
+"""Positions a side that a matrix of the Gaussian gives at once: what it computes in vain, 15 in 26, still pays."""
+COLUMNS = 512
+"""At most, of a matrix product: one of less than 262,144 multiplications is done by OpenBLAS in one thread. More of them
+would wait for one another where the processes are the parallel part."""
+
+
 def ssim(output: np.ndarray, truth: np.ndarray) -> float:
     """Structural similarity of two pictures, 1 for equal ones: mean over positions and channels.
 
     output, truth: uint8 [H, W, C], at least 11 pixels a side. Each position is weighed by an 11x11 Gaussian of standard
     deviation 1.5 that lies wholly inside the picture; K1 = 0.01, K2 = 0.03, range 255. Source: Wang et al., Image
     Quality Assessment: From Error Visibility to Structural Similarity, IEEE Transactions on Image Processing 13 (2004).
+
+    In float64: a variance is a small difference of large means. The means are taken of the pictures' sum s and difference
+    d and of their squares, by matrix products, which are nearly twice as fast as OpenCV's filter in float64: with the
+    squares' means A = mean(s)^2, B = mean(d)^2 and the variances S of s and D of d, the similarity is
+    (A - B + 2 c1) (S - D + 2 c2) / ((A + B + 2 c1) (S + D + 2 c2)).
     """
-    import cv2
     if output.shape != truth.shape:
         raise ValueError(f"shapes differ: {output.shape} and {truth.shape}")
     if min(output.shape[:2]) < 11:
         raise ValueError(f"{output.shape[1]}x{output.shape[0]} is smaller than the window, 11x11")
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        return cv2.GaussianBlur(values, (11, 11), 1.5)[5:-5, 5:-5]
-
-    small, low = (0.03 * 255) ** 2, (0.01 * 255) ** 2
-    total, rows = 0.0, 64  # of positions at a time: the float64 planes of a strip stay in the cache
-    for top in range(0, output.shape[0] - 10, rows):
-        x, y = (picture[top:top + rows + 10].astype(np.float64) for picture in (output, truth))
-        mean_x, mean_y, squares, product = mean(x), mean(y), mean(x * x + y * y), mean(x * y)
-        means = mean_x * mean_y
-        mean_squares = mean_x * mean_x + mean_y * mean_y
-        values = ((2 * means + low) * (2 * (product - means) + small)
-                  / ((mean_squares + low) * (squares - mean_squares + small)))
-        total += float(values.sum())
-    return total / ((output.shape[0] - 10) * (output.shape[1] - 10) * output.shape[2])
+    low, small = 2 * (0.01 * 255) ** 2, 2 * (0.03 * 255) ** 2
+    window = np.exp(-np.arange(-5, 6) ** 2 / (2 * 1.5 ** 2))
+    gaussian = np.array([np.pad(window / window.sum(), (row, BLOCK - 1 - row)) for row in range(BLOCK)])
+    height, width = output.shape[0] - 10, output.shape[1] - 10  # positions
+    blocks = -(-width // BLOCK)
+    count = -(-(BLOCK * blocks + 10) // COLUMNS)
+    columns = -(-(BLOCK * blocks + 10) // count) * count
+    values, tall = np.zeros((4, BLOCK + 10, columns)), np.empty((4, BLOCK, columns))  # s, d, and their squares
+    parts, talls = (planes.reshape(4, -1, count, columns // count).transpose(0, 2, 1, 3) for planes in (values, tall))
+    pieces = np.lib.stride_tricks.sliding_window_view(tall, BLOCK + 10, 2)[:, :, :BLOCK * blocks:BLOCK].transpose(0, 2, 1, 3)
+    means = np.empty((4, blocks, BLOCK, BLOCK))
+    square, total = np.empty((2, *means.shape[1:])), 0.0
+    for top in range(0, height, BLOCK):
+        x, y = (picture[top:top + BLOCK + 10].transpose(2, 0, 1).astype(np.int16) for picture in (output, truth))
+        for plane, other in zip(x, y):
+            place = slice(len(plane)), slice(plane.shape[1])
+            values[0][place], values[1][place] = plane + other, plane - other
+            np.square(values[:2], out=values[2:])
+            np.matmul(gaussian, parts, out=talls)
+            np.matmul(pieces, gaussian.T, out=means)
+            np.square(means[:2], out=square)
+            means[2:] -= square
+            square[0] += low
+            means[2] += small
+            found = (square[0] - square[1]) * (means[2] - means[3]) / ((square[0] + square[1]) * (means[2] + means[3]))
+            inside = found[:, :height - top]
+            total += float(inside[:-1].sum() + inside[-1, :, :width - BLOCK * (blocks - 1)].sum())
+    return total / (height * width * output.shape[2])
 
 
 def iou(logits: np.ndarray, truth: np.ndarray, smooth: float = 1e-5) -> float:

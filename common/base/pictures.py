@@ -22,6 +22,8 @@ KINDS = sorted(set(FORMATS.values()))
 SUFFIXES = tuple(FORMATS)
 SMALL = 100_000
 """Pixels of a picture that is encoded before OpenCV is even imported."""
+FLAT = 0.5
+"""Share of values equal to their left neighbour from which looking for runs makes a PNG faster, and smaller by far."""
 
 
 def find(folder: PathLike, what: str = "pictures", suffixes: Tuple[str, ...] = SUFFIXES,
@@ -180,15 +182,19 @@ def encoded(path: PathLike, pixels: "np.ndarray") -> "memoryview":
     """The bytes of a picture of that name, of pixels as `write_rgb` takes them.
 
     PNG by OpenCV, whose choice for speed (zlib's run lengths after the filter Sub) takes a quarter to a seventh of the
-    time of Pillow's defaults, for files of up to twice the size on label maps and a few per cent more on photos. Small
-    pictures by Pillow, at its fastest level, which starts sooner.
+    time of Pillow's defaults, for files of up to twice the size on label maps and a few per cent more on photos. Photos,
+    which have hardly a run, by Huffman codes alone: a sixth less time in the mean and three tenths on street photos, the
+    size within a few per cent. Small pictures by Pillow, at its fastest level, which starts sooner.
     """
     kind = FORMATS.get(Path(path).suffix.lower())
     if kind is None:
         raise UserError(f"{path}: expected a name that ends in {', '.join(SUFFIXES)}")
     if kind == "PNG" and pixels.shape[0] * pixels.shape[1] > SMALL:
         import cv2
-        done, content = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels)
+        some = pixels[::16].reshape(-1, *pixels.shape[2:])
+        photo = (some[1:] == some[:-1]).mean() < FLAT
+        done, content = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels,
+                                     [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY] if photo else [])
         if not done:
             raise UserError(f"{path}: cannot be encoded as PNG")
         return memoryview(content)

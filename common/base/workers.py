@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # else where processes are started: the imports take as long 
     from concurrent.futures import Future
     from multiprocessing.process import BaseProcess
 
-# the processes are the parallel part: NumPy's own threads double the CPU time of IntraDA's matrix products. It counts
+# the processes are the parallel part: NumPy's own threads double the CPU time of matrix products. It counts
 # where this is imported before NumPy
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 

@@ -25,14 +25,7 @@ from unittest import mock
 
 import numpy as np
 
-from common.base import (
-    errors,
-    facts,
-    files,
-    pictures,
-    settings,
-    workers,  # before NumPy, as IntraDA's postprocess does
-)
+from common.base import errors, facts, files, pictures, settings, workers
 from common.base.errors import UserError
 from common.base.tables import aligned
 from common.data import dataset
@@ -139,7 +132,7 @@ def ratio(over: Sequence[float], under: Sequence[float]) -> Dict[str, float]:
     return spread([a / b for a, b in zip(over, under)])
 
 
-def measure(step: Step, out: Path, jobs: int, keep: Path) -> Dict[str, Any]:
+def measure(step: Step, out: Path, jobs: int, keep: Path, clock: Callable[[], float] = time.perf_counter) -> Dict[str, Any]:
     """A row of the table: the step over its floor by `jobs` processes, and each by one over `jobs`.
 
     What the step makes is left in `keep`, nothing in `out`.
@@ -150,7 +143,7 @@ def measure(step: Step, out: Path, jobs: int, keep: Path) -> Dict[str, Any]:
     for count in dict.fromkeys((jobs, 1)):
         tasks[f"step_{count}"] = lambda count=count: step.run(out, count)  # type: ignore[misc]
         tasks[f"floor_{count}"] = lambda count=count: run_floor(floors, out, count)  # type: ignore[misc]
-    seconds = rounds(tasks, *ROUNDS, lambda: shutil.rmtree(out, ignore_errors=True))
+    seconds = rounds(tasks, *ROUNDS, lambda: shutil.rmtree(out, ignore_errors=True), clock)
     shutil.rmtree(out, ignore_errors=True)
     split = jobs > 1 and len(floors) > 1
     return {"step": step.name, "samples": len(floors), "jobs": jobs, "rounds": len(seconds["step_1"]),
@@ -185,20 +178,25 @@ def start_ups(programs: Mapping[str, Tuple[Sequence[str], Optional[Sequence[str]
              "run": figures(seconds.get((name, "run")))} for name in programs]
 
 
-def run(model: str, work: Path, count: int) -> Dict[str, Any]:
-    """Measure the steps and start-ups of the model whose folder this is; gives what bench.json holds."""
-    jobs, load = workers.count(1 << 30), os.getloadavg()  # no step takes more than 1 GB a process
+def run(model: str, work: Path, count: int, cpu: bool = False) -> Dict[str, Any]:
+    """Measure the steps and start-ups of the model whose folder this is; gives what bench.json holds.
+
+    cpu: the steps by the CPU time of this one process.
+    """
+    jobs, load = 1 if cpu else workers.count(1 << 30), os.getloadavg()  # no step takes more than 1 GB a process
+    clock = time.process_time if cpu else time.perf_counter
     with contextlib.redirect_stdout(io.StringIO()):
         steps = MODELS[model](work, count)
     rows = []
     for step in steps:
         print(f"bench: {model} {step.name}", file=sys.stderr, flush=True)
-        rows.append(measure(step, work / "out", jobs, work / step.name))
+        rows.append(measure(step, work / "out", jobs, work / step.name, clock))
         if step.limit:  # is large, and nothing goes on from it
             shutil.rmtree(work / step.name)
     print(f"bench: {model} start-ups", file=sys.stderr, flush=True)
     starts = start_ups(scripts(steps, work), work / "out")
-    return {"models": [{"model": model, "steps": rows, "start_ups": starts}], "definitions": DEFINITIONS,
+    return {"models": [{"model": model, "steps": rows, "start_ups": starts}],
+            "definitions": {**DEFINITIONS, **({"time": "of the steps: CPU time"} if cpu else {})},
             "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "platform": platform.platform(),
                         "load_before": load, "load_after": os.getloadavg()},
             "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
@@ -250,6 +248,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     runner = verbs.add_parser("run", help="measure the model whose folder this is",
                               epilog="JOBS=N in the environment: processes (default: all cores).")
     runner.add_argument("--count", type=settings.positive, default=COUNT, help="samples (default: %(default)s)")
+    runner.add_argument("--cpu", action="store_true", help="the steps' CPU time, with one process: for a machine that other "
+                        "work shares")
     runner.add_argument("--work", default="build/bench", help="folder for it, removed (default: %(default)s)")
     shower = verbs.add_parser("show", help="print the table of several models' measurements")
     shower.add_argument("measured", nargs="+", metavar="FILE", help="what `run` wrote")
@@ -270,7 +270,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         work.mkdir(parents=True)
         (work / MARK).touch()
         try:
-            bench = run(name, work, args.count)
+            bench = run(name, work, args.count, args.cpu)
         finally:
             shutil.rmtree(work, ignore_errors=True)
     if args.output:
