@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, Optional, Sequence
 
 from common.base import errors
 from common.base.errors import UserError
-from common.engines import engine, onnxruntime_session, sessions
+from common.engines import engine, onnxruntime_session, sessions, turns
 from common.infer import offline
-
-PAUSE = 0.1
-"""Seconds before each: ONNX Runtime's threads may spin that long after a run, and would take the cores of the next."""
 
 
 def _level(name: str) -> Callable[[Any], None]:
@@ -57,23 +53,6 @@ def open_variant(path: str, variant: str) -> engine.Engine:
     return onnxruntime_session.Session(path, device, threads)
 
 
-def take_turns(sessions: Dict[str, engine.Engine], batch: int, rounds: int) -> Dict[str, List[float]]:
-    """Milliseconds of device compute of `rounds` runs of each, in turns, on the same seeded values in 0..1."""
-    import numpy as np
-    first = next(iter(sessions.values()))
-    generator = np.random.default_rng(0)
-    arrays = [generator.random(shape).astype(tensor.dtype) for shape, tensor
-              in zip(offline.plan(first, batch, 1).shapes, first.inputs)]
-    times: Dict[str, List[float]] = {name: [] for name in sessions}
-    for _ in range(rounds):
-        for name, session in sessions.items():
-            time.sleep(PAUSE)
-            session.run(arrays)  # not timed: the caches hold what the one before left
-            session.run(arrays)
-            times[name].append(session.timing.compute)
-    return times
-
-
 def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(prog="python3 -m common.dev.engine_bench", description=errors.first_line(__doc__),
                                      epilog=f"Engines: {', '.join(engine.ENGINES)}. Options: {', '.join(OPTIONS)}.")
@@ -85,7 +64,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     import onnxruntime
     onnxruntime.set_default_logger_severity(3)  # it warns of an option that is set twice
     sessions = {variant: open_variant(args.model, variant) for variant in args.variants}
-    times = take_turns(sessions, args.batch, args.rounds)
+    first = sessions[args.variants[0]]
+    times = turns.take_turns(sessions, turns.noise(first, offline.plan(first, args.batch, 1).shapes), args.rounds)
     base, width = times[args.variants[0]], max(map(len, times))
     print(f"{args.model}, batch {args.batch}: ms of {args.rounds} runs each, and how many times as fast as "
           f"{args.variants[0]}, by the median and by the fastest run")

@@ -1,39 +1,46 @@
 """The engine that DEVICE and PRECISION name: `python3 -m common.engines.sessions NAME` tells whether it is here.
 
-NAME is a device, or cpu-f16, openvino-f32, openvino-bf16.
+NAME is a device, auto, or cpu-f16, openvino-f32, openvino-bf16.
 """
 from __future__ import annotations
 
 import argparse
 import importlib
-from typing import Any, Optional, Sequence
+from typing import Any, Callable, Iterable, Optional, Sequence
 
 from common.base import errors, files
 from common.base.errors import UserError
 from common.engines import onnxruntime_session
-from common.engines.engine import ENGINES, PRECISIONS, Engine, device_name, precision_name, split
+from common.engines.engine import AUTO, ENGINES, PRECISIONS, Engine, device_name, precision_name, split
+
+Feeds = Callable[[Engine], Iterable[Sequence[Any]]]
+"""The run's first inputs, an array for each of the model's, given the model loaded: what DEVICE=auto chooses by."""
 
 
 def open_session(path: files.PathLike, device: Optional[str] = None, threads: Optional[int] = None,
-                 index: int = 0, precision: Optional[str] = None, spin: bool = True) -> Engine:
+                 index: int = 0, precision: Optional[str] = None, spin: bool = True, feeds: Optional[Feeds] = None) -> Engine:
     """The model in the engine that `device` and `precision`, else `DEVICE` and `PRECISION`, name. spin: see `Session`.
 
     Raises `UserError` as `Session` and `openvino_session.Session` do, and for a precision that does not fit.
     """
     device = device_name(device)
     precision = precision_name(device, precision)
+    if device == AUTO:
+        fastest = _optional("fastest", device)
+        chosen: Engine = fastest.open_fastest(path, threads, index, spin, feeds)
+        return chosen
     if device == "openvino":
-        openvino_session = _openvino()
+        openvino_session = _optional("openvino_session", device)
         return openvino_session.Session(path, precision, threads, index)
     return onnxruntime_session.Session(path, device, threads, index, spin, precision=precision)
 
 
-def _openvino() -> Any:
-    """The module that drives OpenVINO. A folder for ModelZoo has none of it."""
+def _optional(name: str, device: str) -> Any:
+    """A module of this room that the device needs. A folder for ModelZoo has none of it."""
     try:
-        return importlib.import_module("common.engines.openvino_session")
+        return importlib.import_module(f"common.engines.{name}")
     except ModuleNotFoundError as error:
-        raise UserError("DEVICE=openvino: this folder has no common/engines/openvino_session.py, the collection that"
+        raise UserError(f"DEVICE={device}: this folder has no common/engines/{name}.py, the collection that"
                         " it comes from does; leave DEVICE out") from error
 
 
@@ -41,10 +48,10 @@ def check(name: str) -> None:
     """Raise `UserError` unless this machine has the engine: its package, and what the package needs."""
     device, precision = split(name)
     if device == "openvino":
-        openvino_session = _openvino()
+        openvino_session = _optional("openvino_session", device)
         openvino_session.load(precision or PRECISIONS[device][0])
     else:
-        onnxruntime_session.load(device)
+        onnxruntime_session.load("cpu" if device == AUTO else device)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
