@@ -13,6 +13,7 @@ from common.base import files, model_file
 from common.base.errors import UserError
 from common.engines import engine, fastest, openvino_session, sessions
 from common.infer import records
+from common.precision import tensors
 from conftest import ROOT, one_line_error
 from test_make import copy_project, make, ran
 
@@ -171,6 +172,12 @@ def test_a_precision_beside_auto_and_a_copy_without_the_module_are_one_line(tmp_
         sessions.open_session(path, "auto")
 
 
+def test_tensor_by_tensor_an_engine_must_be_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEVICE", "auto")
+    with pytest.raises(UserError, match="name the engine"):
+        tensors.by_engine(onnx_models.affine(tmp_path / "m.onnx"), tensors.own_engine())
+
+
 def test_a_folder_that_cannot_be_written_to_is_said_and_the_choice_made(tmp_path, monkeypatch, capsys):
     path = onnx_models.affine(tmp_path / "m.onnx", batch=1)
     monkeypatch.setattr(fastest.files, "write_json", lambda *args: (_ for _ in ()).throw(PermissionError("read-only")))
@@ -221,6 +228,18 @@ def test_the_digest_for_make_changes_with_the_machine_and_with_what_int8_left(tm
     monkeypatch.setattr(openvino_session, "PINNED", "x")
     monkeypatch.setitem(sys.modules, "openvino", None)
     assert len({first, second, digest()}) == 3
+
+
+def test_the_bench_takes_samples_and_what_int8_left_and_tells_how_far_the_outputs_are(tmp_path, run):
+    path = onnx_models.affine(tmp_path / "m.onnx", batch=1)
+    in_8_bits(path, lambda place: onnx_models.affine(place, batch=1))
+    onnx_models.samples(tmp_path, 2)
+    done = run("-m", "common.dev.engine_bench", path, "cpu", "openvino-int8", "--rounds", 2, "--sample", tmp_path / "s0.bin",
+               "--sample", tmp_path / "s1.bin")
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("openvino-int8") and "cosine 1.000000, relative Euclidean 0.0e+00" in last and "CPU, int8" in last
+    one_line_error(run("-m", "common.dev.engine_bench", path, "cpu", "--sample", tmp_path / "m.onnx"), "m.onnx: has")
 
 
 # make

@@ -49,7 +49,7 @@ def open_fastest(path: files.PathLike, threads: Optional[int] = None, index: int
     Parameters and errors as those of `sessions.open_session`.
     """
     found = choose(path, threads, feeds)
-    session = _opened(path, Choice(**found["chosen"]), index, spin)
+    session = opened(path, Choice(**found["chosen"]), index, spin)
     session.best_batch = found["chosen"]["batch"]
     return session
 
@@ -135,7 +135,7 @@ def measure(path: files.PathLike, threads: int, candidates: Sequence[str], tune:
     where it was noise. A model with free sizes beside the batch is left to ONNX Runtime: OpenVINO compiles for every size.
     """
     begin = time.monotonic()
-    plain = _opened(path, Choice(PLAIN, threads, 1))
+    plain = opened(path, Choice(PLAIN, threads, 1))
     tried: List[Dict[str, Any]] = [{"engine": PLAIN, "threads": threads, "speed": 1.0, "cosine": 1.0, "relative_euclidean": 0.0,
                                     "why": None}]
     best, free = tried[0], [tensor.shape[:1] == (None,) for tensor in plain.inputs]
@@ -158,8 +158,8 @@ def measure(path: files.PathLike, threads: int, candidates: Sequence[str], tune:
         if time.monotonic() > begin + SECONDS:
             return {**row, "why": f"not tried: the {SECONDS:g} s for it were over"}
         try:
-            session = _opened(path, Choice(name, count, 1))
-            row.update(_apart(session, given, expected))
+            session = opened(path, Choice(name, count, 1))
+            row.update(apart(session, given, expected))
             if tolerance.agree(row) == "fail":
                 return {**row, "why": "its outputs stray too far"}
             times = turns.take_turns({"": plain, name: session}, given[0], ROUNDS, until)
@@ -178,11 +178,11 @@ def measure(path: files.PathLike, threads: int, candidates: Sequence[str], tune:
         best = tried[-1]
     chosen = Choice(best["engine"], best["threads"], 1)
     if all(free):
-        chosen = chosen._replace(batch=_batch(_opened(path, chosen), given[0]))
+        chosen = chosen._replace(batch=_batch(opened(path, chosen), given[0]))
     return {"samples": samples, "tried": tried, "chosen": chosen._asdict()}
 
 
-def _apart(session: engine.Engine, given: Sequence[Sequence[Any]], expected: Sequence[Sequence[Any]]) -> Dict[str, float]:
+def apart(session: engine.Engine, given: Sequence[Sequence[Any]], expected: Sequence[Sequence[Any]]) -> Dict[str, float]:
     """The worst figures of the session's outputs against these. Raises `UserError` where they cannot be compared."""
     import numpy as np
 
@@ -211,7 +211,7 @@ def _batch(session: engine.Engine, arrays: Sequence[Any]) -> int:
     return best
 
 
-def _opened(path: files.PathLike, choice: Choice, index: int = 0, spin: bool = True) -> engine.Engine:
+def opened(path: files.PathLike, choice: Choice, index: int = 0, spin: bool = True) -> engine.Engine:
     """The model in an engine; in 8 bits it is another file that computes, of which the session says so."""
     device, _, precision = choice.engine.partition("-")
     if precision != engine.QUANTISED:
