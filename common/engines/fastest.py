@@ -18,15 +18,16 @@ import os
 import statistics
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
 from common.base import errors, files, model_file, settings
 from common.base.errors import UserError
 from common.engines import engine, sessions, tolerance, turns
 
 SECONDS = 10.0
-"""After which no further candidate is tried; the batch has half as long."""
-ROUNDS, SAMPLES, BATCHES = 7, 4, (2, 4, 8, 16)
+"""That the candidates share for their turns, and half as long for the batch. With what loading takes, none begins after twice
+as long."""
+ROUNDS, SAMPLES, BATCHES = 25, 4, (2, 4, 8, 16)
 PLAIN = "cpu"
 CANDIDATES = (f"openvino-{engine.QUANTISED}", "openvino-bf16", "openvino-f32", f"{PLAIN}-{engine.QUANTISED}")
 """As engines are named, those first that are likely the fastest."""
@@ -134,52 +135,82 @@ def measure(path: files.PathLike, threads: int, candidates: Sequence[str], tune:
     Gives `{"samples", "tried", "chosen"}`, as `fastest.schema.json` has it; samples: of how many the outputs were compared, 0
     where it was noise. A model with free sizes beside the batch is left to ONNX Runtime: OpenVINO compiles for every size.
     """
-    begin = time.monotonic()
-    plain = opened(path, Choice(PLAIN, threads, 1))
-    tried: List[Dict[str, Any]] = [{"engine": PLAIN, "threads": threads, "speed": 1.0, "cosine": 1.0, "relative_euclidean": 0.0,
-                                    "why": None}]
-    best, free = tried[0], [tensor.shape[:1] == (None,) for tensor in plain.inputs]
-    if any(None in tensor.shape[1:] for tensor in plain.inputs):
-        return {"samples": 0, "tried": tried, "chosen": Choice(PLAIN, threads, 1)._asdict()}
-    given: List[Sequence[Any]] = []
-    expected: List[List[Any]] = []
-    for arrays in itertools.islice(feeds(plain) if feeds else [], SAMPLES):
-        given.append(arrays)
-        expected.append(plain.run(arrays))
-        if time.monotonic() > begin + SECONDS / 5:
-            break
-    samples = len(given)
-    if not given:
-        given = [turns.noise(plain, [tuple(size or 1 for size in tensor.shape) for tensor in plain.inputs])]
-        expected = [plain.run(given[0])]
+    contest = _Contest(path, threads)
+    inputs, batch = contest.plain.inputs, 1
+    if not any(None in tensor.shape[1:] for tensor in inputs):
+        contest.take(feeds(contest.plain) if feeds else [])
+        share = SECONDS / (len(candidates) + tune)
+        for name in candidates:
+            contest.attempt(name, threads, share)
+        while tune and contest.best["threads"] > 1 and contest.attempt(
+                contest.best["engine"], contest.best["threads"] // 2, share):
+            pass
+        if all(tensor.shape[:1] == (None,) for tensor in inputs):
+            batch = _batch(contest.first, contest.given[0])
+    chosen = Choice(contest.best["engine"], contest.best["threads"], batch)
+    return {"samples": contest.samples, "tried": contest.tried, "chosen": chosen._asdict()}
 
-    def attempt(name: str, count: int, until: float) -> Dict[str, Any]:
-        row = {"engine": name, "threads": count, "speed": None, "cosine": None, "relative_euclidean": None, "why": None}
-        if time.monotonic() > begin + SECONDS:
-            return {**row, "why": f"not tried: the {SECONDS:g} s for it were over"}
+
+class _Contest:
+    """Plain ONNX Runtime, the best so far, and what challenges it: no more than three at a time are loaded.
+
+    tried: the rows, as `fastest.schema.json` has them; best: one of them; first: its session; given: the inputs, of which
+    `samples` are real.
+    """
+
+    def __init__(self, path: files.PathLike, threads: int):
+        self.begin = time.monotonic()
+        self.path, self.samples = path, 0
+        self.plain = self.first = opened(path, Choice(PLAIN, threads, 1))
+        self.best: Dict[str, Any] = {"engine": PLAIN, "threads": threads, "speed": 1.0, "cosine": 1.0,
+                                     "relative_euclidean": 0.0, "why": None}
+        self.tried = [self.best]
+        self.given: List[Sequence[Any]] = []
+        self._expected: List[List[Any]] = []
+        self._ratios: List[float] = []
+
+    def take(self, feeds: Iterable[Sequence[Any]]) -> None:
+        """Take the inputs, as many as a fifth of the time allows, and what plain ONNX Runtime makes of them."""
+        for arrays in itertools.islice(feeds, SAMPLES):
+            self.given.append(arrays)
+            self._expected.append(self.plain.run(arrays))
+            if time.monotonic() > self.begin + SECONDS / 5:
+                break
+        self.samples = len(self.given)
+        if not self.given:
+            shapes = [tuple(size or 1 for size in tensor.shape) for tensor in self.plain.inputs]
+            self.given = [turns.noise(self.plain, shapes)]
+            self._expected = [self.plain.run(self.given[0])]
+
+    def attempt(self, name: str, threads: int, seconds: float) -> bool:
+        """Whether this one is now the best, by turns of that many seconds, the last one begun in them."""
+        row: Dict[str, Any] = {"engine": name, "threads": threads, "speed": None, "cosine": None, "relative_euclidean": None,
+                               "why": None}
+        self.tried.append(row)
+        if time.monotonic() > self.begin + 2 * SECONDS:
+            row["why"] = f"not tried: the {2 * SECONDS:g} s for it were over"
+            return False
         try:
-            session = opened(path, Choice(name, count, 1))
-            row.update(apart(session, given, expected))
+            session = opened(self.path, Choice(name, threads, 1))
+            row.update(apart(session, self.given, self._expected))
             if tolerance.agree(row) == "fail":
-                return {**row, "why": "its outputs stray too far"}
-            times = turns.take_turns({"": plain, name: session}, given[0], ROUNDS, until)
+                row["why"] = "its outputs stray too far"
+                return False
+            there = {"plain": self.plain, "own": session, **({"best": self.first} if self.first is not self.plain else {})}
+            times = turns.take_turns(there, self.given[0], ROUNDS, time.monotonic() + seconds)
         except UserError as error:
-            return {**row, "why": str(error)}
-        return {**row, "speed": statistics.median(own / other for own, other in zip(*times.values()))}
-
-    for place, name in enumerate(candidates, 1):
-        tried.append(attempt(name, threads, begin + SECONDS * place / (len(candidates) + tune)))
-        if (tried[-1]["speed"] or 0) > best["speed"] * MARGIN:
-            best = tried[-1]
-    while tune and best["threads"] > 1:
-        tried.append(attempt(best["engine"], best["threads"] // 2, begin + SECONDS))
-        if not (tried[-1]["speed"] or 0) > best["speed"] * MARGIN:
-            break
-        best = tried[-1]
-    chosen = Choice(best["engine"], best["threads"], 1)
-    if all(free):
-        chosen = chosen._replace(batch=_batch(opened(path, chosen), given[0]))
-    return {"samples": samples, "tried": tried, "chosen": chosen._asdict()}
+            row["why"] = str(error)
+            return False
+        plain, own = times["plain"], times["own"]
+        best = times.get("best", plain)
+        ratios = [before / after for before, after in zip(plain, own)]
+        row["speed"] = statistics.median(ratios)
+        self._ratios += [before / after for before, after in zip(plain, best)]
+        self.best["speed"] = statistics.median(self._ratios)
+        if not statistics.median(before / after for before, after in zip(best, own)) > MARGIN:
+            return False
+        self.best, self.first, self._ratios = row, session, ratios
+        return True
 
 
 def apart(session: engine.Engine, given: Sequence[Sequence[Any]], expected: Sequence[Sequence[Any]]) -> Dict[str, float]:

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from common.engines.engine import Engine
 
 PAUSE = 0.1
-"""Seconds before each: ONNX Runtime's threads may spin that long after a run, and would take the cores of the next."""
+"""Seconds after one of ONNX Runtime: its threads may spin that long after a run, and would take the cores of the next."""
 LONG = 1e3
 """Milliseconds of a run that is timed though another's came before it; a shorter one is timed when run again."""
 
@@ -30,9 +30,10 @@ def take_turns(sessions: Mapping[str, Engine], arrays: Sequence[Any], rounds: in
         if turn and until is not None and time.monotonic() > until:
             break
         for name, session in sessions.items():
-            time.sleep(PAUSE)
             session.run(arrays)
             if session.timing.compute < LONG:  # the caches held what the one before left
                 session.run(arrays)
             times[name].append(session.timing.compute)
+            if session.backend == "onnxruntime":
+                time.sleep(PAUSE)
     return times
