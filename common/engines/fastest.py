@@ -67,15 +67,15 @@ def choose(path: files.PathLike, threads: Optional[int] = None, feeds: Optional[
            "machine": machine()}
     place = Path(os.path.realpath(path)).with_suffix(".fastest.json")
     with _alone(path):
-        found, note = _kept(place, key, feeds is not None), ""
+        found, unkept = _kept(place, key, feeds is not None), ""
         if found is None:
             tune = threads is None and settings.variable("THREADS") is None
             found = {**key, **measure(path, limit, CANDIDATES if quantised else CANDIDATES[1:3], tune, feeds)}
             try:
                 files.write_json(place, found)
             except (OSError, UserError) as error:
-                note = f", cannot be kept: {error}"
-    print(f"[INFO] DEVICE=auto: {told(found)} ({place.name}{note})", flush=True)
+                unkept = f", cannot be kept: {error}"
+    print(f"[INFO] DEVICE=auto: {told(found)} ({place.name}{unkept})", flush=True)
     return found
 
 
@@ -146,7 +146,7 @@ def measure(path: files.PathLike, threads: int, candidates: Sequence[str], tune:
                 contest.best["engine"], contest.best["threads"] // 2, share):
             pass
         if all(tensor.shape[:1] == (None,) for tensor in inputs):
-            batch = _batch(contest.first, contest.given[0])
+            batch = _best_batch(contest.first, contest.given[0])
     chosen = Choice(contest.best["engine"], contest.best["threads"], batch)
     return {"samples": contest.samples, "tried": contest.tried, "chosen": chosen._asdict()}
 
@@ -228,7 +228,7 @@ def apart(session: engine.Engine, given: Sequence[Sequence[Any]], expected: Sequ
             "relative_euclidean": max(row["relative_euclidean"] for row in rows)}
 
 
-def _batch(session: engine.Engine, arrays: Sequence[Any]) -> int:
+def _best_batch(session: engine.Engine, arrays: Sequence[Any]) -> int:
     """The batch of which a sample takes the least time: twice as large each time, until that costs time."""
     import numpy as np
     best, least, until = 1, math.inf, time.monotonic() + SECONDS / 2
