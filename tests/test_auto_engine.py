@@ -104,7 +104,7 @@ def test_a_kept_choice_is_read_and_not_measured_again_and_holds_for_what_it_was_
     kept = json.loads(whole)
     for change in ({"model_sha256": "a" * 64}, {"threads": 77}, {"int8_sha256": "a" * 64}, *(
             {"machine": {**kept["machine"], name: other}} for name, other in (
-                ("cpu", "Z80"), ("cores", 77), ("onnxruntime", "1.0"), ("openvino", None)))):
+                ("cpu", "Z80"), ("cores", 77), ("instructions", "x"), ("onnxruntime", "1.0"), ("openvino", None)))):
         files.write_json(beside(path), {**kept, **change})
         assert chosen_anew(monkeypatch, path), change
     assert not chosen_anew(monkeypatch, path)
@@ -183,6 +183,16 @@ def test_a_folder_that_cannot_be_written_to_is_said_and_the_choice_made(tmp_path
     monkeypatch.setattr(fastest.files, "write_json", lambda *args: (_ for _ in ()).throw(PermissionError("read-only")))
     assert sessions.open_session(path, "auto").run([np.ones((1, 3, 4), np.float32)])[0].max() == 2
     assert "cannot be kept: read-only" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name, words", [("none.onnx", "none.onnx: expected an ONNX model there"), ("a.om", "runs on an NPU only"),
+                                         ("b.onnx", "truncated or not an ONNX model"), ("none.om", "none.om: ")])
+def test_what_is_no_model_is_one_line_as_without_auto(tmp_path, name, words):
+    for there in ("a.om", "b.onnx"):
+        (tmp_path / there).write_bytes(b"not a model")
+    with pytest.raises(UserError, match=words):
+        sessions.open_session(tmp_path / name, "auto")
+    assert not beside(tmp_path / name).exists()
 
 
 TOOLS = {"benchmark": ("-om_path=m.onnx", "-input_text_path=m.info", "-batch_size=1", "-output_binary=True"),

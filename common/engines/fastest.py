@@ -60,7 +60,7 @@ def choose(path: files.PathLike, threads: Optional[int] = None, feeds: Optional[
 
     A choice by noise gives way where there are real inputs. As `fastest.schema.json` has it.
     """
-    checksum = model_file.sha256(path)
+    checksum = model_file.sha256(files.existing_file(path, "an ONNX model"))
     quantised = int8_of(path, checksum)
     limit = min(settings.thread_count(threads), settings.cores())
     key = {"model_sha256": checksum, "int8_sha256": files.sha256(quantised) if quantised else None, "threads": limit,
@@ -92,8 +92,13 @@ def int8_of(path: files.PathLike, checksum: str) -> Optional[Path]:
 
 
 def machine() -> Dict[str, Any]:
-    """What a choice depends on beside the model: processor, its cores, and the packages' versions, None where one is not here."""
-    found: Dict[str, Any] = {"cpu": engine.hardware("cpu"), "cores": os.cpu_count() or 1}
+    """What a choice depends on beside the model: the processor, its cores and instructions, and the packages' versions, None
+    for one that is not here."""
+    found: Dict[str, Any] = {"cpu": engine.hardware("cpu"), "cores": os.cpu_count() or 1, "instructions": ""}
+    with contextlib.suppress(OSError):  # of processors of one name some have bf16; a hypervisor may hide it
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        known = sorted({line for line in lines if line.startswith(("flags", "Features"))})
+        found["instructions"] = hashlib.sha256("".join(known).encode()).hexdigest()[:16]
     for name in engine.STAND_INS:
         try:
             found[name] = importlib.import_module(name).__version__
