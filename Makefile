@@ -91,6 +91,6 @@ distclean: clean ## also remove .venv
 	@echo $(call q,error: no target named $@$(call nearest,$@,$(STAGES),Makefile setup.mk); make lists them) >&2; exit 2
 
 help: ## this list
-	@echo "make [target] [MODELS=\"$(ALL_MODELS)\"] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann|openvino] [PRECISION=f16|f32|bf16] [DEVICES=0,1,..] [PYTHON=python3]"
+	@echo "make [target] [MODELS=\"$(ALL_MODELS)\"] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann|openvino|auto] [PRECISION=f16|f32|bf16] [DEVICES=0,1,..] [PYTHON=python3]"
 	@$(call q,$(NOW)) -m common.make help Makefile setup.mk
 	@echo "stages of every model: $(STAGES)"

@@ -213,6 +213,7 @@ def test_a_log_of_a_tool_that_a_copys_scripts_do_not_use_is_one_line(part, tmp_p
 
 @pytest.mark.parametrize("told, call, part", [
     ("DEVICE=openvino", "common.open_session('m.onnx')", "engines/openvino_session.py"),
+    ("DEVICE=auto", "common.open_session('m.onnx')", "engines/fastest.py"),
     ("PRECISION=f16", "common.open_session('m.onnx')", "engines/half.py"),
     ("SOURCE=upstream", "common.trace_upstream(None, (), 'x.onnx', {})", "convert/upstream.py"),
     ("", "common.records_parse({'provenance': {'backend': 'npu'}}, 'x.json')", "devices")])

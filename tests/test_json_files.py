@@ -221,7 +221,7 @@ READERS: Dict[str, Tuple[Callable[[], Any], Callable[[Path], None]]] = {
     "tries": (of_schema("tries"), tried),
     **{kind: (of_schema(kind), lambda path, kind=kind: files.read_json(path, kind)) for kind in ("int8", "cost", "compare")},
 }
-PASSED_OVER = {"history": "a line that does not fit is no earlier run", "journal": "one that does not fit is of no earlier run",
+PASSED_OVER = {"fastest": "one that does not fit is measured again: test_auto_engine.py", "history": "a line that does not fit is no earlier run", "journal": "one that does not fit is of no earlier run",
                "upstream": "the mark of a clone that is there", "limits": "a table of the collection's own", "parts": "of the others",
                "ais_summary": "summary", "devices": "record of devices"}
 """Schemas without a reader of their own above, and why, or which one has it."""

@@ -110,7 +110,7 @@ which is replaced by each of BAD."""
 ELSEWHERE = {
     "common/dev/new.py": "test_new_model.py", "common/dev/submit.py": "test_submit.py: its findings are its output",
     "common/devices/__main__.py": "runs the command it is given: test_devices.py",
-    "common/engines/sessions.py": "takes a name", "common/make/__main__.py": "test_make.py", "common/make/check.py": "test_make.py",
+    "common/engines/fastest.py": "takes a folder's name: test_auto_engine.py", "common/engines/sessions.py": "takes a name", "common/make/__main__.py": "test_make.py", "common/make/check.py": "test_make.py",
     "common/make/lock.py": "test_make.py", "common/make/stage.py": "runs the command it is given: test_make_house.py",
     "common/npu/atc_flags.py": "takes words: test_pth2om.py", "common/npu/chip.py": "test_chip.py", "common/npu/doctor.py": "test_doctor.py: its findings are its output",
     "common/precision/keep.py": "runs the command it is given: test_precision_layers.py",

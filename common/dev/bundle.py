@@ -24,10 +24,10 @@ from common.base.errors import UserError
 
 SHARED = Path(__file__).resolve().parents[1]
 OPTIONAL = ("common.devices", "common.engines.openvino_session", "common.engines.half", "common.engines.keep_list",
-            "common.convert.upstream", "common.infer.npu_records", "common.base.kept_checks")
+            "common.engines.fastest", "common.convert.upstream", "common.infer.npu_records", "common.base.kept_checks")
 """What one NPU, or ONNX Runtime in its place, does without: several devices, OpenVINO, the rehearsal of float16, the
-upstream's code, the record over several NPUs, checks of JSON files that are kept. Each is imported within `errors.optional`,
-which says so where it is not there, or passed over."""
+choice of the fastest engine, the upstream's code, the record over several NPUs, checks of JSON files that are kept. Each is
+imported within `errors.optional`, which says so where it is not there, or passed over."""
 PARTS = {"common.tools.ais_log": r"\bais\w*\.log", "common.tools.msame_log": r"\bmsame\w*\.log",
          "common.tools.pure_log": r"\bPureInfer_perf", "common.tools.trtexec_log": r"\btrtexec\w*\.log",
          "common.tools.vision_log": r"\bperf_vision"}

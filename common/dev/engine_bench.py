@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, Optional, Sequence
 
-from common.base import errors
+from common.base import errors, settings
 from common.base.errors import UserError
-from common.engines import engine, onnxruntime_session, sessions
+from common.engines import engine, fastest, onnxruntime_session, sessions, turns
 from common.infer import offline
-
-PAUSE = 0.1
-"""Seconds before each: ONNX Runtime's threads may spin that long after a run, and would take the cores of the next."""
 
 
 def _level(name: str) -> Callable[[Any], None]:
@@ -40,6 +36,9 @@ OPTIONS: Dict[str, Callable[[Any], None]] = {  # what differs from `onnxruntime_
 }
 
 
+EIGHT = [name for name in fastest.CANDIDATES if name.endswith(engine.QUANTISED)]
+
+
 def open_variant(path: str, variant: str) -> engine.Engine:
     """`engine`, `engine/threads`, or for ONNX Runtime's `cpu` also `cpu+option`, `cpu+option/threads`."""
     name, _, count = variant.partition("/")
@@ -51,48 +50,44 @@ def open_variant(path: str, variant: str) -> engine.Engine:
         if name != "cpu" or option not in OPTIONS:
             raise UserError(f"{variant}: expected cpu+ one of {', '.join(OPTIONS)}")
         return onnxruntime_session.Session(path, "cpu", threads, adjust=OPTIONS[option])
+    if name in fastest.CANDIDATES:
+        return fastest.opened(path, fastest.Choice(name, settings.thread_count(threads), 1))
     device, precision = engine.split(name)
-    if precision:
+    if precision or device == engine.AUTO:
         return sessions.open_session(path, device, threads, precision=precision)
     return onnxruntime_session.Session(path, device, threads)
 
 
-def take_turns(sessions: Dict[str, engine.Engine], batch: int, rounds: int) -> Dict[str, List[float]]:
-    """Milliseconds of device compute of `rounds` runs of each, in turns, on the same seeded values in 0..1."""
-    import numpy as np
-    first = next(iter(sessions.values()))
-    generator = np.random.default_rng(0)
-    arrays = [generator.random(shape).astype(tensor.dtype) for shape, tensor
-              in zip(offline.plan(first, batch, 1).shapes, first.inputs)]
-    times: Dict[str, List[float]] = {name: [] for name in sessions}
-    for _ in range(rounds):
-        for name, session in sessions.items():
-            time.sleep(PAUSE)
-            session.run(arrays)  # not timed: the caches hold what the one before left
-            session.run(arrays)
-            times[name].append(session.timing.compute)
-    return times
-
-
 def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(prog="python3 -m common.dev.engine_bench", description=errors.first_line(__doc__),
-                                     epilog=f"Engines: {', '.join(engine.ENGINES)}. Options: {', '.join(OPTIONS)}.")
+                                     epilog=f"Engines: {', '.join((*engine.ENGINES, *EIGHT))} (int8: what make int8 left "
+                                     f"beside the model). Options: {', '.join(OPTIONS)}.")
     parser.add_argument("model", metavar="ONNX")
     parser.add_argument("variants", nargs="+", metavar="VARIANT", help="ENGINE[/THREADS] or cpu+OPTION[/THREADS]")
     parser.add_argument("--batch", type=offline.whole(1), default=1, metavar="N", help="samples per run (1)")
     parser.add_argument("--rounds", type=offline.whole(1), default=15, metavar="N", help="runs of each (15)")
+    parser.add_argument("--sample", action="append", default=[], metavar="BIN", help="a preprocessed input, in place of noise; "
+                        "several may be given: outputs are compared on the first four, the first is timed")
     args = parser.parse_args(argv)
     import onnxruntime
     onnxruntime.set_default_logger_severity(3)  # it warns of an option that is set twice
     sessions = {variant: open_variant(args.model, variant) for variant in args.variants}
-    times = take_turns(sessions, args.batch, args.rounds)
+    first = sessions[args.variants[0]]
+    layout = offline.plan(first, args.batch, 1)
+    given = list(offline.first_inputs(first, layout, [(each,) for each in args.sample])) if args.sample else [
+        turns.noise(first, layout.shapes)]
+    expected = [first.run(arrays) for arrays in given]
+    times = turns.take_turns(sessions, given[0], args.rounds)
     base, width = times[args.variants[0]], max(map(len, times))
-    print(f"{args.model}, batch {args.batch}: ms of {args.rounds} runs each, and how many times as fast as "
-          f"{args.variants[0]}, by the median and by the fastest run")
+    print(f"{args.model}, batch {args.batch}: ms of {args.rounds} runs each, and how many times as fast as {args.variants[0]}: "
+          "by the median, by the fastest run, by half of the rounds; and how far from its outputs")
     for name, found in times.items():
         middle, least = statistics.median(found), min(found)
+        low, _, high = statistics.quantiles([before / own for before, own in zip(base, found)] * 2, method="inclusive")
+        far = fastest.apart(sessions[name], given, expected)
         print(f"{name.ljust(width)}  median {middle:10.3f} {statistics.median(base) / middle:6.2f}"
-              f"  fastest {least:10.3f} {min(base) / least:6.2f}  {sessions[name].describe()}")
+              f"  fastest {least:10.3f} {min(base) / least:6.2f}  rounds {low:.2f} to {high:.2f}"
+              f"  cosine {far['cosine']:.6f}, relative Euclidean {far['relative_euclidean']:.1e}  {sessions[name].describe()}")
 
 
 if __name__ == "__main__":

@@ -166,7 +166,7 @@ def _state(tool: Tool, device: Device) -> Any:
 
 def _cores(tool: Tool, count: int) -> Tuple[List[Optional[Set[int]]], Optional[int]]:
     """Each device's cores and number of threads where the CPU computes; else none, the devices have their own."""
-    if not tool.standin or engine.device_name() not in ("cpu", "openvino"):
+    if not tool.standin or engine.device_name() not in engine.ON_CPU:
         return [None] * count, None
     if not hasattr(os, "sched_setaffinity"):
         return [None] * count, max(1, settings.thread_count() // count)

@@ -1,11 +1,11 @@
 """Running an ONNX file with ONNX Runtime or OpenVINO, which stand in for the Ascend tools where there is no NPU.
 
 Environment: `DEVICE` picks ONNX Runtime's execution provider (cpu, cuda, tensorrt, cann; default cpu) or OpenVINO on
-the CPU (openvino), there in `PRECISION` f32 or bf16 (default f32); `THREADS` the threads within one operator on the CPU
-(default: the cores that this process may use). On cpu,
+the CPU (openvino), there in `PRECISION` f32 or bf16 (default f32), or what is fastest here (auto, `common.engines.fastest`);
+`THREADS` the threads within one operator on the CPU (default: the cores that this process may use). On cpu,
 `PRECISION` f16 rehearses half precision (`common.engines.half`): `OVERFLOW` saturate or inf, `SUMS` f32 or
 f16. On cann, `ATC_PRECISION` is the provider's precision_mode. `python3 -m common.engines.sessions NAME` tells whether
-this machine has an engine: a device, or cpu-f16, openvino-f32, openvino-bf16.
+this machine has an engine: a device, auto, or cpu-f16, openvino-f32, openvino-bf16.
 """
 from __future__ import annotations
 
@@ -26,21 +26,27 @@ PROVIDERS = {  # device: (execution provider, the package that brings it, the na
     "tensorrt": ("TensorrtExecutionProvider", "onnxruntime-gpu plus TensorRT", "cuda"),
     "cann": ("CANNExecutionProvider", "onnxruntime-cann", "cann"),
 }
-DEVICES = (*PROVIDERS, "openvino")
+AUTO = "auto"
+"""In place of a device: what `common.engines.fastest` measures to be the fastest."""
+DEVICES = (*PROVIDERS, "openvino", AUTO)
+ON_CPU = ("cpu", "openvino", AUTO)
 PRECISIONS = {"openvino": ("f32", "bf16"), "cpu": ("f16",)}
 """By device; without one, OpenVINO takes its first, the others compute in what the model's file says."""
-ENGINES = (*PROVIDERS, *(f"{device}-{precision}" for device in PRECISIONS for precision in PRECISIONS[device]))
+ENGINES = (*PROVIDERS, AUTO, *(f"{device}-{precision}" for device in PRECISIONS for precision in PRECISIONS[device]))
 CANN_PRECISIONS = ("force_fp16", "force_fp32", "cube_fp16in_fp32out", "allow_fp32_to_fp16", "must_keep_origin_dtype",
                    "allow_mix_precision", "allow_mix_precision_fp16")
 """What ONNX Runtime's CANN provider takes as precision_mode, its default first, of atc's values (docs/CANN.md, Sources)."""
+QUANTISED = "int8"
+"""Ends the provider where the network was computed in 8 bits, by the file that `make int8` leaves."""
 REHEARSED = "half precision rehearsed"
 """Stands in the provider of a rehearsal, so that no figure of one goes without saying so."""
 STAND_INS = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 """The backends that stand in for the Ascend tools, by the name in a provenance. None takes an NPU's figures."""
 ENVIRONMENT = ("DEVICE=cpu|cuda|tensorrt|cann picks the ONNX Runtime execution provider (cpu), DEVICE=openvino takes "
                "OpenVINO on the CPU, in PRECISION=f32|bf16 (f32); with cpu, PRECISION=f16 rehearses "
-               "half precision, OVERFLOW=saturate|inf (saturate), SUMS=f32|f16 (f32); THREADS=N the threads on the CPU (all "
-                "cores).")
+               "half precision, OVERFLOW=saturate|inf (saturate), SUMS=f32|f16 (f32); DEVICE=auto takes what a short "
+               "measurement finds the fastest on the CPU, and keeps the choice beside the model; THREADS=N the threads on the "
+               "CPU (all cores).")
 
 
 class Tensor(NamedTuple):
@@ -82,8 +88,8 @@ def precision_name(device: str, precision: Optional[str] = None) -> str:
     its = PRECISIONS.get(device, ())
     if precision and precision not in its:
         has = " and ".join(other for other in PRECISIONS if precision in PRECISIONS[other])
-        raise UserError(f"PRECISION={precision}: is for DEVICE={has}; leave it out, DEVICE={device} computes in "
-                        f"{' or '.join(its) if device == 'openvino' else 'what the model file says'}")
+        own = {"openvino": " or ".join(its), AUTO: "what is fastest at equal accuracy"}.get(device, "what the model file says")
+        raise UserError(f"PRECISION={precision}: is for DEVICE={has}; leave it out, DEVICE={device} computes in {own}")
     return precision or (its[0] if device == "openvino" else "")
 
 
@@ -101,6 +107,8 @@ class Engine:
     provider: str
     inputs: List[Tensor]
     outputs: List[Tensor]
+    best_batch = 1
+    """Of the most samples/s, where DEVICE=auto has measured it."""
 
     def __init__(self, path: files.PathLike, device: str, threads: Optional[int], index: int):
         self.path = Path(path)
@@ -108,6 +116,8 @@ class Engine:
         self.threads = settings.thread_count(threads)
         self.index = index
         self.timing = Timing(0.0, 0.0, 0.0)
+        self.int8_sha256 = ""
+        """Of the file that computes in place of the model's, in 8 bits; empty: its own does."""
         self._sha256: Optional[str] = None
         if self.path.suffix == ".om":
             raise UserError(f"{path}: an .om runs on an NPU only; give the .onnx it was made from")
@@ -149,7 +159,8 @@ class Engine:
         """What stands behind this session's outputs and figures, as JSON values."""
         return {"backend": self.backend, "version": self.version, "provider": self.provider,
                 "device": hardware(self.device, self.index), "threads": self.threads, "model": str(self.path),
-                "model_sha256": self.sha256(), "metadata": self.metadata()}
+                "model_sha256": self.sha256(), "metadata": self.metadata(),
+                **({"int8_sha256": self.int8_sha256} if self.int8_sha256 else {})}
 
 
 def split(name: str) -> Tuple[str, Optional[str]]:
@@ -179,7 +190,8 @@ def label(by: Mapping[str, Any]) -> str:
     name = STAND_INS.get(by["backend"], by["backend"])
     if REHEARSED in by["provider"]:
         return f"{name} f16 rehearsed{by['provider'].partition(REHEARSED)[2]}"
-    return f"{name} {by['provider'].split(', ')[-1]}" if by["backend"] == "openvino" else name
+    last = by["provider"].split(", ")[-1]
+    return f"{name} {last}" if by["backend"] == "openvino" or last == QUANTISED else name
 
 
 def origin(by: Mapping[str, Any]) -> str:

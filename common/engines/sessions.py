@@ -1,25 +1,32 @@
 """The engine that DEVICE and PRECISION name: `python3 -m common.engines.sessions NAME` tells whether it is here.
 
-NAME is a device, or cpu-f16, openvino-f32, openvino-bf16.
+NAME is a device, auto, or cpu-f16, openvino-f32, openvino-bf16.
 """
 from __future__ import annotations
 
 import argparse
-from typing import Optional, Sequence
+from typing import Any, Callable, Iterable, Optional, Sequence
 
 from common.base import errors, files
 from common.engines import onnxruntime_session
-from common.engines.engine import ENGINES, PRECISIONS, Engine, device_name, precision_name, split
+from common.engines.engine import AUTO, ENGINES, PRECISIONS, Engine, device_name, precision_name, split
+
+Feeds = Callable[[Engine], Iterable[Sequence[Any]]]
+"""The run's first inputs, an array for each of the model's, given the model loaded: what DEVICE=auto chooses by."""
 
 
 def open_session(path: files.PathLike, device: Optional[str] = None, threads: Optional[int] = None,
-                 index: int = 0, precision: Optional[str] = None, spin: bool = True) -> Engine:
+                 index: int = 0, precision: Optional[str] = None, spin: bool = True, feeds: Optional[Feeds] = None) -> Engine:
     """The model in the engine that `device` and `precision`, else `DEVICE` and `PRECISION`, name. spin: see `Session`.
 
     Raises `UserError` as `Session` and `openvino_session.Session` do, and for a precision that does not fit.
     """
     device = device_name(device)
     precision = precision_name(device, precision)
+    if device == AUTO:
+        with errors.optional("DEVICE=auto", "engines/fastest.py", "leave DEVICE out"):
+            from common.engines import fastest
+        return fastest.open_fastest(path, threads, index, spin, feeds)
     if device == "openvino":
         with errors.optional("DEVICE=openvino", "engines/openvino_session.py", "leave DEVICE out"):
             from common.engines import openvino_session
@@ -35,7 +42,7 @@ def check(name: str) -> None:
             from common.engines import openvino_session
         openvino_session.load(precision or PRECISIONS[device][0])
     else:
-        onnxruntime_session.load(device)
+        onnxruntime_session.load("cpu" if device == AUTO else device)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

@@ -14,7 +14,7 @@ import sys
 import time
 from contextlib import suppress
 from datetime import datetime, timezone
-from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from common.base import files, json_files, progress, settings, uses
 from common.base.errors import UserError
@@ -37,6 +37,7 @@ DEFINITIONS = {
     "end_to_end_samples_per_s": "sample_count / end_to_end_s",
     "peak_memory_bytes": "largest resident memory of the process",
 }
+FIRST = 4
 OWN_SIZES = "; samples differ in size and each runs at its own"
 """What a definition of compute_ms ends with where that is so."""
 
@@ -231,7 +232,8 @@ def recipe(tool: str, session: engine.Engine, batch: int, **settings: Any) -> Di
     """What outputs and timings depend on beside the samples."""
     return {"tool": tool, "code": uses.digest(), "model_sha256": session.sha256(), "batch": batch,
             session.backend: session.version,
-            "provider": session.provider, "threads": session.threads, **settings}
+            "provider": session.provider, "threads": session.threads,
+            **({"int8_sha256": session.int8_sha256} if session.int8_sha256 else {}), **settings}
 
 
 def save_binary(path: str, array: Any) -> None:
@@ -459,6 +461,14 @@ class Run:
             tool, module, self.session, self.compute_list(cold=False), self.layout, count, seconds, argv),
             pure=not self.samples[0].inputs, warm_up_runs=self.warm_up_runs, definitions=define(DEFINITIONS, self.layout),
             performance_file=mark)
+
+
+def first_inputs(session: engine.Engine, layout: Plan, listed: Sequence[Tuple[str, ...]]) -> Iterator[List[Any]]:
+    """The network's inputs from the first files of a run, a few batches, for DEVICE=auto to choose by."""
+    few = [Sample(paths[0], paths, ()) for paths in listed[:FIRST * layout.files_per_batch]]
+    run = Run(session, layout, few, save_binary, None, {})
+    for group in run.todo:
+        yield [array.copy() for array in run.read(group)]
 
 
 def define(definitions: Mapping[str, str], layout: Plan) -> Dict[str, str]:

@@ -126,5 +126,14 @@ def plan(session: engine.Engine, batch: int, sample_bytes: int,
     return offline.plan(session, batch, each)
 
 
+def first_inputs(pipeline: Pipeline, session: engine.Engine, batch: int) -> Iterator[List["np.ndarray"]]:
+    """The network's input from the first samples, a few batches, for DEVICE=auto to choose by."""
+    work, names = pipeline.preprocessing, list(pipeline.sources)
+    layout = plan(session, batch, work.sample_bytes, work.sizes)
+    each = layout.files_per_batch
+    for start in range(0, min(len(names), offline.FIRST * each), each):
+        yield [fill([pipeline.prepare(sample) for sample in names[start:start + each]], layout)]
+
+
 Flow = Callable[[Sequence[Tuple[str, ...]], offline.Plan], Iterator[Tuple[Batch, List[Row]]]]
 """Sends batches of sample ids through; gives each with its rows, in any order."""

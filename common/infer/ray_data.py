@@ -91,7 +91,7 @@ def _refuse_unreachable(address: str) -> None:
 def cluster(there: Dict[str, float]) -> Cluster:
     """How Ray's resources (`ray.cluster_resources()`) are used, as ACTORS and THREADS of the environment ask."""
     asked = settings.variable("ACTORS", 1, settings.THREADS)
-    if engine.device_name() not in ("cpu", "openvino"):
+    if engine.device_name() not in engine.ON_CPU:
         return Cluster(int(asked or there.get("GPU", 1)), settings.thread_count(), {"num_cpus": 0, "num_gpus": 1})
     threads = settings.thread_count() if settings.variable("THREADS") else 1
     room = max(1, (int(there["CPU"]) - 1) // threads)

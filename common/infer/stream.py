@@ -15,6 +15,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     Dict,
+    Iterator,
     List,
     Mapping,
     Optional,
@@ -27,7 +28,7 @@ from common.base.journal import Journal, stamp
 from common.base.progress import progress
 from common.engines import engine, sessions, timing
 from common.infer import offline, several, threads
-from common.infer.pipeline import Flow, Pipeline, load, plan
+from common.infer.pipeline import Flow, Pipeline, first_inputs, load, plan
 
 if TYPE_CHECKING:
     pass
@@ -113,17 +114,18 @@ def apart(noted: Sequence[Mapping[str, Any]], together: Mapping[str, Any], defin
                                               for key in ("samples_per_s", "compute_ms")}}}
 
 
-def open_all(path: files.PathLike) -> List[engine.Engine]:
+def open_all(path: files.PathLike, feeds: Optional[sessions.Feeds] = None) -> List[engine.Engine]:
     """The model on each device of DEVICES; on the CPU they share out its cores. One, where DEVICES is not given.
+    feeds: as `sessions.open_session` takes it.
 
     Threads that wait do not spin, which would take the cores from those that make and evaluate samples.
     """
     text = os.environ.get("DEVICES", "").strip()
     if not text:
-        return [sessions.open_session(path, spin=False)]
+        return [sessions.open_session(path, spin=False, feeds=feeds)]
     ids = several.parse(text)
-    threads = max(1, settings.thread_count() // len(ids)) if engine.device_name() in ("cpu", "openvino") else None
-    return [sessions.open_session(path, threads=threads, index=index, spin=False) for index in ids]
+    threads = max(1, settings.thread_count() // len(ids)) if engine.device_name() in engine.ON_CPU else None
+    return [sessions.open_session(path, threads=threads, index=index, spin=False, feeds=feeds) for index in ids]
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
@@ -146,17 +148,20 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     if kind not in ("", "0", "1", "ray"):
         raise UserError(f"STREAM={kind}: expected ray, or 1")
 
+    def feeds(plain: engine.Engine) -> Iterator[List[Any]]:
+        return first_inputs(pipeline, plain, args.batch_size or plain.inputs[0].shape[0] or 1)
+
     def through(session: engine.Engine, send: Flow) -> None:
-        batch = args.batch_size or session.inputs[0].shape[0] or 1
+        batch = args.batch_size or session.inputs[0].shape[0] or session.best_batch
         stream(pipeline, session, batch, args.output, send, argv)
 
     if kind == "ray":
         from common.infer import ray_data
         with ray_data.connect() as there:
-            through(sessions.open_session(args.onnx, threads=there.threads), functools.partial(
+            through(sessions.open_session(args.onnx, threads=there.threads, feeds=feeds), functools.partial(
                 ray_data.flow, there, (args.preprocess, args.postprocess), args.onnx))
         return
-    opened = open_all(args.onnx)
+    opened = open_all(args.onnx, feeds)
     through(opened[0], functools.partial(threads.flow, pipeline, opened))
 
 

@@ -14,7 +14,8 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 from common.base import errors, files
 from common.base.errors import UserError
 from common.data import dataset, result_files
-from common.judge.reports import COSINE, RELATIVE_EUCLIDEAN, WORST, agree
+from common.engines.tolerance import COSINE, RELATIVE_EUCLIDEAN, agree
+from common.judge.reports import WORST
 
 
 def compare_folders(found: files.PathLike, expected: files.PathLike) -> Dict[str, Any]:

@@ -14,13 +14,13 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from common.base import errors, facts, files
 from common.base.errors import UserError
 from common.base.tables import aligned, short
-from common.engines import engine
+from common.engines import engine, tolerance
 from common.infer import records
 from common.judge import agreement, reports
 
-ROWS = (("cosine", "cosine, lowest", "{:.9f}", f"at least {agreement.COSINE}"),
+ROWS = (("cosine", "cosine, lowest", "{:.9f}", f"at least {tolerance.COSINE}"),
         ("relative_euclidean", "relative Euclidean distance, largest", "{:.3g}",
-         f"at most {agreement.RELATIVE_EUCLIDEAN}"),
+         f"at most {tolerance.RELATIVE_EUCLIDEAN}"),
         ("max_abs", "absolute difference, largest", "{:.3g}", ""))
 PICTURES = (("psnr", "8-bit pictures: PSNR, lowest, dB", "{:.2f}"), ("ssim", "8-bit pictures: SSIM, lowest", "{:.6f}"))
 """Of a model without a true picture to measure against (Pix2pixHD)."""
@@ -51,7 +51,7 @@ def compare(model: facts.Facts, build: files.PathLike, run: str, engines: Sequen
             origin, speed, seeded = record["provenance"], record["samples_per_s"], seeded or records.untrained(record)
             checksum = origin["model_sha256"]
             heading = "ONNX" if origin["provider"].startswith("CPUExecutionProvider") else f"ONNX, {origin['device']}"
-            if origin["backend"] == "openvino" or engine.REHEARSED in origin["provider"]:
+            if engine.label(origin) != engine.STAND_INS["onnxruntime"]:
                 heading = engine.label(origin)
             by = engine.origin(origin)
         columns.append({"backend": heading, "by": by, "agreement": reports.agreement(folder / "agreement.json"),

@@ -6,6 +6,7 @@ from typing import Any, Dict, Iterable, Mapping, Optional, Tuple
 
 from common.base import facts, files, json_files
 from common.base.errors import UserError
+from common.engines.tolerance import COSINE, RELATIVE_EUCLIDEAN, agree
 from common.infer import records
 
 SCHEMA = 4
@@ -61,13 +62,6 @@ def overall(verdicts: Iterable[str]) -> str:
     return "fail" if "fail" in found else "pass" if "pass" in found else "none"
 
 
-def agree(figures: Mapping[str, Any]) -> str:
-    """The verdict on an agreement, from its worst figures; NaN is no agreement."""
-    return "pass" if figures["cosine"] >= COSINE and figures["relative_euclidean"] <= RELATIVE_EUCLIDEAN else "fail"
-
-
-COSINE, RELATIVE_EUCLIDEAN = 0.99, 0.05
-"""Thresholds of an agreement, msit's: cosine at least, relative Euclidean distance at most."""
 WORST = 5
 """Samples that are listed, the worst first."""
 

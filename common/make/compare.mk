@@ -4,7 +4,7 @@
 #   BATCHES      batch sizes of `make sweep`, those that SWEEP_MODEL takes: the .onnx file in build/ that it times;
 #                SWEEP_NEED: the file that stands for it, where that is another
 #   READS        what infer's line reads in build/, for other engines to read it too
-ALL_ENGINES := cpu cuda tensorrt cann openvino-f32 openvino-bf16 cpu-f16
+ALL_ENGINES := cpu cuda tensorrt cann auto openvino-f32 openvino-bf16 cpu-f16
 OWN_ENGINE  := $(DEVICE)$(addprefix -,$(or $(PRECISION),$(if $(filter openvino,$(DEVICE)),f32)))
 unknown     := $(filter-out $(ALL_ENGINES) $(OWN_ENGINE),$(ENGINES) $(SWEEP_ENGINES))
 $(if $(unknown),$(error no engine named $(unknown); there are $(ALL_ENGINES)))

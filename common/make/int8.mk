@@ -32,6 +32,9 @@ ASKED += $(if $(filter int8,$(MAKECMDGOALS)),calibrate quantise int8-run)
 ifneq ($(filter-out 0,$(STREAM)),)
 int8:
 	$(call unstreamed,result)
+else ifeq ($(DEVICE),auto)
+int8:
+	@echo "error: make int8 holds 8 bits against float32, which DEVICE=auto may not choose; run it without" >&2; exit 1
 else
 int8: $(addprefix $(B)/,$(infer_OUT) $(pytorch_OUT) $(postprocess_OUT) $(agreement_OUT) cost.json)
 int8: $(B)/compare/cpu-f16/compared $(B)/int8/run/compared ## the network in int8 beside float32 and half, by the model's tolerance: CALIBRATION=folder, CALIBRATION_COUNT=n

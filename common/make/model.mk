@@ -57,10 +57,13 @@ include $(MK)/stream.mk
 endif
 
 # What a stage's line means beside its words: no export depends on samples, and only what is timed on device and threads.
+# With DEVICE=auto that is also what the choice depends on (common.engines.fastest).
 settings = $(if $(filter seeded export% om-%,$(1)),$(SOURCE:%= SOURCE=%),$(if $(filter perf% sweep-% size demo fingerprint,$(1)),, LIMIT=$(LIMIT))) \
            $(if $(filter infer perf% stream,$(1)),DEVICE=$(DEVICE)$(PRECISION:%= PRECISION=%) THREADS=$(THREADS)$(if $(filter cann,$(DEVICE)),$(ATC_PRECISION:%= ATC_PRECISION=%))) \
            $(if $(or $(filter %cpu-f16,$(1)),$(filter f16,$(PRECISION))),$(OVERFLOW:%= OVERFLOW=%)$(SUMS:%= SUMS=%)$(if $(KEEP), KEEP=$(shell cksum <$(call q,$(KEEP)) 2>/dev/null))) \
+           $(if $(or $(filter %-auto,$(1)),$(and $(filter infer perf% stream,$(1)),$(filter auto,$(DEVICE)))), CHOSEN_BY=$(chosen_by)) \
            $(if $(filter stream,$(1)),$(DEVICES:%= DEVICES=%) STREAM=$(STREAM)$(ACTORS:%= ACTORS=%))
+chosen_by = $(eval chosen_by := $$(shell PYTHONPATH=$$(call q,$$(PYTHONPATH)) $$(call q,$$(NOW)) -m common.engines.fastest $$(B)))$(chosen_by)
 kind     = $(if $(filter infer perf% stream sweep-% compare-% int8-run,$(1)),timed) $(if $(filter agreement compare-%,$(1)),judged) \
            $(if $(filter om-%,$(1)),fresh) \
            $(if $(filter export preprocess infer postprocess pytorch agreement perf stream om-% sweep-% compare-% int8-run,$(1)),told)
@@ -164,7 +167,7 @@ clean: ## remove build/
 	rm -rf $(B) build_testcase build_selftest build_selftest.log
 
 help: ## this list
-	@echo "$(NAME): make [target] [DATASETS_PATH=folder] [PTH=checkpoint|seeded] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann|openvino] [PRECISION=f16|f32|bf16] [DEVICES=0,1,..] [STREAM=1|ray]"
+	@echo "$(NAME): make [target] [DATASETS_PATH=folder] [PTH=checkpoint|seeded] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann|openvino|auto] [PRECISION=f16|f32|bf16] [DEVICES=0,1,..] [STREAM=1|ray]"
 	@echo "stages: $(STAGES)"
 	@$(call q,$(NOW)) -m common.make help $(DOCUMENTED)
 

@@ -47,7 +47,7 @@ $(foreach name,$(filter $(LISTS_),$(GIVEN)),$(if $(strip $(call left,$(subst all
 $(foreach name,$(filter $(WORDS),$(GIVEN)),$(if $(strip $(call left,$($(name)),$(DIGITS) $(LETTERS) _ - . / = $(comma) +)),$(call \
     refuse,$(name),letters$(comma) digits and _-./=)))
 one_of = $(if $(filter-out $(2),$($(1))),$(call refuse,$(1),$(subst $(blank), or ,$(2))))
-$(call one_of,DEVICE,cpu cuda tensorrt cann openvino)
+$(call one_of,DEVICE,cpu cuda tensorrt cann openvino auto)
 $(call one_of,PRECISION,f16 f32 bf16)
 $(call one_of,OVERFLOW,saturate inf)
 $(call one_of,SUMS,f32 f16)

@@ -2,6 +2,7 @@
 
 Static quantisation by ONNX Runtime: QuantizeLinear/DequantizeLinear around every operator, int8 weights per channel, int8
 activations whose ranges are the least and largest value on calibration samples, none of which is one of those judged.
+Activations are stored unsigned, which changes none of ONNX Runtime's figures: of signed ones OpenVINO computes something else.
 AMCT, Ascend's tool, has another scheme: its ranges, its rounding, which operators it leaves, and what it fuses are its own.
 """
 from __future__ import annotations
@@ -15,7 +16,7 @@ from common.base import errors, facts, files, model_file
 from common.base.errors import UserError
 from common.base.tables import aligned, short
 from common.data import dataset, inputs
-from common.engines import engine, half
+from common.engines import engine, half, tolerance
 from common.infer import records
 from common.judge import reports
 
@@ -142,7 +143,7 @@ def _quantised(raised: Path, samples: Sequence[Mapping[str, Any]], target: Path,
     logging.disable(logging.WARNING)  # it advises a preprocessing of its own
     try:
         quantization.quantize_static(str(raised), str(target), Reader(), quant_format=quantization.QuantFormat.QDQ,
-                                     per_channel=True, activation_type=quantization.QuantType.QInt8,
+                                     per_channel=True, activation_type=quantization.QuantType.QUInt8,
                                      weight_type=quantization.QuantType.QInt8)
     except UserError:
         raise
@@ -167,7 +168,8 @@ def judge(model: facts.Facts, build: Path, run: str, network: str) -> Dict[str, 
         doubt = reports.doubt({**reports.accuracy(build / "accuracy.json", model), "untrained": untrained,
                                "floor": model.metric.floor and vars(model.metric.floor)})
     verdict, why = decide(model, rows[0], rows[-1], untrained, doubt)
-    return {"model": model.title, "model_sha256": model_file.sha256(build / network), "scheme": SCHEME,
+    return {"model": model.title, "model_sha256": model_file.sha256(build / network),
+            "int8_sha256": files.sha256(build / "int8/int8.onnx"), "scheme": SCHEME,
             "calibration": {"samples": count, "source": source["source"]}, "metric": model.metric.name,
             "unit": model.metric.unit, "tolerance": model.metric.tolerance,
             "samples": reports.agreement(build / "agreement.json")["samples"], "rows": rows, "verdict": verdict, "why": why}
@@ -200,8 +202,8 @@ def decide(model: facts.Facts, plain: Mapping[str, Any], int8: Mapping[str, Any]
         verdict = reports.verdict(int8["accuracy"], plain["accuracy"], model.metric.tolerance)
         return verdict, (f"{model.metric.name} {int8['accuracy']:.4f} for {plain['accuracy']:.4f} in float32, a fall of "
                          f"{fall:.2f} %, allowed are {100 * model.metric.tolerance:g} %")
-    return reports.agree(int8), (f"No metric here: cosine {int8['cosine']:.4f} (at least {reports.COSINE}), relative Euclidean "
-                                 f"{int8['relative_euclidean']:.3g} (at most {reports.RELATIVE_EUCLIDEAN})")
+    return tolerance.agree(int8), (f"No metric here: cosine {int8['cosine']:.4f} (at least {tolerance.COSINE}), relative "
+                                   f"Euclidean {int8['relative_euclidean']:.3g} (at most {tolerance.RELATIVE_EUCLIDEAN})")
 
 
 def lines(found: Mapping[str, Any]) -> List[str]:

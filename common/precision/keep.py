@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequ
 from common.base import errors, facts, files, model_file, names
 from common.base.errors import UserError
 from common.data import dataset
-from common.engines import half, keep_list, onnxruntime_session
+from common.engines import half, keep_list, onnxruntime_session, tolerance
 from common.judge import agreement, reports
 from common.precision import layers
 from common.precision.tensors import samples
@@ -97,7 +97,7 @@ class Trials:
                     figures = {key: value if math.isfinite(value) else math.inf if key != "cosine" else -1.0
                                for key, value in difference(output, expected).items()}
                 rows.append({"file": record["id"], **figures})
-                bad |= reports.agree(figures) == "fail" or not figures["relative_euclidean"] <= self.limit
+                bad |= tolerance.agree(figures) == "fail" or not figures["relative_euclidean"] <= self.limit
                 if np.isfinite(output).all():
                     dataset.write_bin(self.folder / "result" / f"{names.stem(record['id'])}_{number}.bin", output)
             if bad and not first:
@@ -178,7 +178,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                         "(default: %(default)s)")
     parser.add_argument("--folder", default="keep", help="where the rehearsals' results go (default: %(default)s)")
     parser.add_argument("--model", default="..", help="the model's folder (default: %(default)s)")
-    parser.add_argument("--limit", type=float, default=reports.RELATIVE_EUCLIDEAN, metavar="X",
+    parser.add_argument("--limit", type=float, default=tolerance.RELATIVE_EUCLIDEAN, metavar="X",
                         help="largest relative Euclidean distance of an output (default: %(default)s)")
     parser.add_argument("--output", default="keep.json", help="default: %(default)s")
     parser.add_argument("metric", nargs="*", metavar="METRIC", help="behind --, the command that leaves accuracy.json in the "

@@ -50,6 +50,8 @@ def samples(prep: files.PathLike, count: Optional[int] = None) -> List[Dict[str,
 def by_engine(path: files.PathLike, name: str) -> Tuple[Any, Callable[[Path], Engine], Optional[half.Rehearsal]]:
     """A file's network as this engine computes it, and what opens a piece of it."""
     device, precision = engine.split(name)
+    if device == engine.AUTO:
+        raise UserError("auto: what is fastest for a network may not be so for a piece of it; name the engine")
     sessions.check(name)
     model, rehearsal = half.read(path), None
     half.name_nodes(model.graph)

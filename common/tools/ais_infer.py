@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from datetime import datetime
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from common.base import errors, files, names, settings
 from common.base.errors import UserError
@@ -95,14 +95,18 @@ def statistic(values: Sequence[float], counted: bool) -> Dict[str, float]:
     return {**named, "count": len(values)} if counted else named
 
 
+def model_batch(session: engine.Engine, args: argparse.Namespace) -> int:
+    """The model's own batch; where it leaves that free, `--dymBatch` or `--batchsize`, else 1."""
+    shape = session.inputs[0].shape
+    return (shape[0] if shape else 1) or args.dymBatch or args.batchsize or 1
+
+
 def choose_batch(session: engine.Engine, args: argparse.Namespace) -> Tuple[int, int]:
     """Samples per run, and the batch that the tool multiplies its rate by.
 
-    A run takes the model's own batch; where the model leaves it free, `--batchsize` or `--dymBatch`, else 1. The rate's
-    is `--batchsize` as given; without it the model's (said), but 1 in `--layout old`.
+    A run takes `model_batch`. The rate's is `--batchsize` as given; without it the model's (said), but 1 in `--layout old`.
     """
-    shape = session.inputs[0].shape
-    batch = (shape[0] if shape else 1) or args.dymBatch or args.batchsize or 1
+    batch = model_batch(session, args)
     if args.batchsize:
         return batch, args.batchsize
     if args.layout == "old":
@@ -296,7 +300,10 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     if args.output_dirname:
         names.check(args.output_dirname, "--output_dirname")
     offline.refuse_npu_only(args, NPU_ONLY)
-    session = sessions.open_session(args.model, index=args.device)
+    def feeds(plain: engine.Engine) -> Iterator[List[Any]]:
+        listed = list_inputs(args.input, len(plain.inputs), settings.limit())
+        return offline.first_inputs(plain, lay_out(plain, model_batch(plain, args), listed), listed)
+    session = sessions.open_session(args.model, index=args.device, feeds=feeds if args.input else None)
     offline.announce("ais_infer", session)
     run(args, session, argv)
 

@@ -9,7 +9,7 @@ import os
 import re
 import statistics
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from common.base import errors, files, names, settings
 from common.base.errors import UserError
@@ -179,7 +179,10 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         parser.error("give either -input_text_path (a dataset) or -round (pure inference)")
     if args.useDvpp:
         raise UserError("-useDvpp=True decodes pictures on an NPU and does not fit .bin files; give -useDvpp=False")
-    session = sessions.open_session(args.om_path, index=args.device_id)
+    def feeds(plain: engine.Engine) -> Iterator[List[Any]]:
+        listed = read_info(args.input_text_path, len(plain.inputs), settings.limit())
+        return offline.first_inputs(plain, offline.plan(plain, args.batch_size, args.batch_size), listed)
+    session = sessions.open_session(args.om_path, index=args.device_id, feeds=None if args.round else feeds)
     offline.announce("benchmark", session)
     (run_dataset if args.round is None else run_pure)(args, session, argv)
 

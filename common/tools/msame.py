@@ -9,7 +9,7 @@ import os
 import statistics
 from datetime import datetime
 from pathlib import Path
-from typing import Any, List, Optional, Sequence
+from typing import Any, Iterator, List, Optional, Sequence
 
 from common.base import errors, files, settings
 from common.base.errors import UserError
@@ -155,7 +155,11 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     offline.add_npu_only(parser, NPU_ONLY)
     args = parser.parse_args(argv)
     offline.refuse_npu_only(args, NPU_ONLY)
-    session = sessions.open_session(args.model, index=args.device)
+    def feeds(plain: engine.Engine) -> Iterator[List[Any]]:
+        samples = list_samples(args.input, args.model, plain)
+        layout = offline.plan(plain, whole_batch(plain, args.dymBatch, samples), 1)
+        return offline.first_inputs(plain, layout, [sample.inputs for sample in samples])
+    session = sessions.open_session(args.model, index=args.device, feeds=feeds if args.input else None)
     offline.announce("msame", session)
     run(args, session, argv)
 
