@@ -16,7 +16,7 @@ FREE = {
     "common/base/files.py": "files.atomic itself, and what uses it in there",
     "common/make/lock.py": "the lock of a build folder, which holds nothing",
     "common/precision/pieces.py": "pieces of a network, in a temporary folder",
-    "common/base/json_files.py": "a check's code, beside its name in __pycache__: files.atomic is above it",
+    "common/base/kept_checks.py": "a check's code, beside its name in __pycache__: files.atomic is above it",
     "common/base/journal.py": "a hidden part file, which takes its name when it is complete",
     "common/devices/processes.py": "a tool's log, while it runs",
     "common/convert/upstream.py": "a request for its own child, in a temporary folder"}

@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 from contextlib import contextmanager
-from typing import Callable, Iterator, NoReturn, Optional, Sequence
+from typing import Any, Callable, Iterator, NoReturn, Optional, Sequence
 
 from common.base import uses
 
@@ -27,6 +27,11 @@ def optional(what: str, part: str, advice: str) -> Iterator[None]:
             raise
         raise UserError(f"{what}: this folder has no common/{part}, the collection that it comes from does; "
                         f"{advice}") from error
+
+
+def absent(module: str) -> Any:
+    """In a folder for ModelZoo, in place of the import of a module that it lacks."""
+    raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
 
 def run(main: Callable[[Optional[Sequence[str]]], Optional[int]]) -> NoReturn:

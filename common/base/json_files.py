@@ -105,19 +105,21 @@ def _validator(schema: Schema) -> Callable[[Any], Any]:
 
 @functools.lru_cache(maxsize=None)
 def _of_kind(kind: str) -> Callable[[Any], Any]:
+    name, package = f"{kind}.schema.json", _package()
     with contextlib.suppress(ModuleNotFoundError):  # a folder for ModelZoo makes its checks anew
         from common.base import kept_checks
-        return kept_checks.check(kind)
-    return package().compile(load(f"{kind}.schema.json"), handlers=HANDLERS)  # type: ignore[no-any-return]
+        code = kept_checks.names(SCHEMAS / name, package.VERSION,
+                                 lambda: package.compile_to_code(_load(name), handlers=HANDLERS))
+        return code["validate"]  # type: ignore[no-any-return]
+    return package.compile(_load(name), handlers=HANDLERS)  # type: ignore[no-any-return]
 
 
 @functools.lru_cache(maxsize=None)
 def _of_text(text: str) -> Callable[[Any], Any]:
-    return package().compile({"$schema": DRAFT, **json.loads(text)}, handlers=HANDLERS)  # type: ignore[no-any-return]
+    return _package().compile({"$schema": DRAFT, **json.loads(text)}, handlers=HANDLERS)  # type: ignore[no-any-return]
 
 
-def package() -> Any:
-    """What makes a check of a schema. Raises `UserError` where it is not installed."""
+def _package() -> Any:
     try:
         import fastjsonschema
     except ImportError as error:
@@ -126,10 +128,9 @@ def package() -> Any:
     return fastjsonschema
 
 
-def load(name: str) -> Dict[str, Any]:
-    """The schema of this file name."""
+def _load(name: str) -> Dict[str, Any]:
     return {"$schema": DRAFT, **json.loads((SCHEMAS / name).read_text(encoding="utf-8"))}
 
 
-HANDLERS = {"": lambda name: load(Path(name).name)}
+HANDLERS = {"": lambda name: _load(Path(name).name)}
 """How one schema finds another."""

@@ -36,6 +36,9 @@ LEFT_OUT = ("common.dev", "common.make", "common.publish", "common.precision", *
 READER = "common.base.json_files"
 """The module that reads schemas: files in the collection, text of this module in a copy."""
 
+ABSENT = ("common.base.errors", "absent")
+"""What stands in a copy in place of the import of what it lacks."""
+
 FUTURE = "from __future__ import annotations"
 TITLE = """What the scripts of this folder share, of the ascend-model-collection, which has the full documentation.
 
@@ -193,7 +196,7 @@ class Source:
                 found[start] = (start, start + len(node.name), new[self.name, node.name])
             for body in (getattr(node, field, None) for field in ("body", "orelse", "finalbody")):
                 if isinstance(body, list):
-                    found.update(self._without_imports(body, new))
+                    found.update(self._without_imports(body, new, front))
         gone = [one for one in found.values() if not one[2]]
         return [one for one in found.values() if not any(
             start <= one[0] and one[1] <= end and one[2] for start, end, _ in gone)]
@@ -212,8 +215,15 @@ class Source:
         first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))])
         return self.starts[first - 1], self.starts[int(node.end_lineno or 0)]
 
-    def _without_imports(self, body: Sequence[ast.stmt], new: Mapping[Name, str]) -> Iterator[Tuple[int, Edit]]:
+    def _without_imports(self, body: Sequence[ast.stmt], new: Mapping[Name, str], front: str) -> Iterator[Tuple[int, Edit]]:
+        """An import of what the copy has goes; one of what it lacks fails, even where the collection is installed."""
         gone = [node for node in body if is_bundled(node, new)]
+        for node in body:
+            if node not in gone and isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == "common":
+                start, end = self.span(node)
+                names = " = ".join(alias.asname or alias.name for alias in node.names)
+                lacks = f'"{node.module}.{node.names[0].name}"'
+                yield start, (start, end, f"{names} = {front}{new[ABSENT]}({lacks})")
         for node in gone:
             start, end = self.span(node)
             yield start, (start, end, "pass") if len(gone) == len(body) else (*self.rows(node), "")
@@ -655,7 +665,7 @@ def bundle(scripts: Iterable[str], programs: Iterable[str], parts: Iterable[str]
     """
     programs, absent = sorted(set(programs)), set(PARTS) - set(parts)
     new = {name: to for name, to in new_names().items() if name[0] not in absent}
-    start = [(module, "main") for module in programs] + [("common.base.errors", "run")]
+    start = [(module, "main") for module in programs] + [("common.base.errors", "run"), ABSENT]
     for text in scripts:
         source = Source(text)
         start += [*map(origin, source.imported.values()), *(name for _, name in source.uses(source.tree.body))]

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from common.base import files, model_file, settings
 from common.base.errors import UserError
@@ -161,6 +161,10 @@ class Engine:
                 "device": hardware(self.device, self.index), "threads": self.threads, "model": str(self.path),
                 "model_sha256": self.sha256(), "metadata": self.metadata(),
                 **({"int8_sha256": self.int8_sha256} if self.int8_sha256 else {})}
+
+
+Feeds = Callable[[Engine], Iterable[Sequence[Any]]]
+"""A run's first inputs, an array for each of the model's, given the model loaded: what DEVICE=auto chooses by."""
 
 
 def split(name: str) -> Tuple[str, Optional[str]]:

@@ -22,7 +22,7 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Se
 
 from common.base import errors, files, model_file, settings
 from common.base.errors import UserError
-from common.engines import engine, sessions, tolerance, turns
+from common.engines import engine, named, tolerance, turns
 
 SECONDS = 10.0
 """That the candidates share for their turns, and half as long for the batch. With what loading takes, none begins after twice
@@ -44,7 +44,7 @@ class Choice(NamedTuple):
 
 
 def open_fastest(path: files.PathLike, threads: Optional[int] = None, index: int = 0, spin: bool = True,
-                 feeds: Optional[sessions.Feeds] = None) -> engine.Engine:
+                 feeds: Optional[engine.Feeds] = None) -> engine.Engine:
     """The model in what is chosen. Says in a line on stdout what that is, how fast, and how far from ONNX Runtime's outputs.
 
     Parameters and errors as those of `sessions.open_session`.
@@ -55,7 +55,7 @@ def open_fastest(path: files.PathLike, threads: Optional[int] = None, index: int
     return session
 
 
-def choose(path: files.PathLike, threads: Optional[int] = None, feeds: Optional[sessions.Feeds] = None) -> Dict[str, Any]:
+def choose(path: files.PathLike, threads: Optional[int] = None, feeds: Optional[engine.Feeds] = None) -> Dict[str, Any]:
     """What is kept beside the model, where it still holds, else what a measurement finds, which is then kept.
 
     A choice by noise gives way where there are real inputs. As `fastest.schema.json` has it.
@@ -134,7 +134,7 @@ def _row(found: Dict[str, Any]) -> Optional[Dict[str, Any]]:
 
 
 def measure(path: files.PathLike, threads: int, candidates: Sequence[str], tune: bool,
-            feeds: Optional[sessions.Feeds] = None) -> Dict[str, Any]:
+            feeds: Optional[engine.Feeds] = None) -> Dict[str, Any]:
     """What is fastest of plain ONNX Runtime and the candidates, with `threads` or (tune) half as many and fewer.
 
     Gives `{"samples", "tried", "chosen"}`, as `fastest.schema.json` has it; samples: of how many the outputs were compared, 0
@@ -251,9 +251,9 @@ def opened(path: files.PathLike, choice: Choice, index: int = 0, spin: bool = Tr
     """The model in an engine; in 8 bits it is another file that computes, of which the session says so."""
     device, _, precision = choice.engine.partition("-")
     if precision != engine.QUANTISED:
-        return sessions.open_session(path, device, choice.threads, index, precision or None, spin)
+        return named.open_named(path, device, choice.threads, index, precision, spin)
     quantised = Path(os.path.realpath(path)).parent / "int8/int8.onnx"
-    session = sessions.open_session(quantised, device, choice.threads, index, "f32" if device == "openvino" else None, spin)
+    session = named.open_named(quantised, device, choice.threads, index, "f32" if device == "openvino" else "", spin)
     session.path, session.int8_sha256 = Path(path), files.sha256(quantised)
     session.provider = f"{session.provider.split(', ')[0]}, {precision}"
     return session

@@ -5,14 +5,11 @@ NAME is a device, auto, or cpu-f16, openvino-f32, openvino-bf16.
 from __future__ import annotations
 
 import argparse
-from typing import Any, Callable, Iterable, Optional, Sequence
+from typing import Optional, Sequence
 
 from common.base import errors, files
-from common.engines import onnxruntime_session
-from common.engines.engine import AUTO, ENGINES, PRECISIONS, Engine, device_name, precision_name, split
-
-Feeds = Callable[[Engine], Iterable[Sequence[Any]]]
-"""The run's first inputs, an array for each of the model's, given the model loaded: what DEVICE=auto chooses by."""
+from common.engines import named
+from common.engines.engine import AUTO, ENGINES, Engine, Feeds, device_name, precision_name, split
 
 
 def open_session(path: files.PathLike, device: Optional[str] = None, threads: Optional[int] = None,
@@ -27,22 +24,13 @@ def open_session(path: files.PathLike, device: Optional[str] = None, threads: Op
         with errors.optional("DEVICE=auto", "engines/fastest.py", "leave DEVICE out"):
             from common.engines import fastest
         return fastest.open_fastest(path, threads, index, spin, feeds)
-    if device == "openvino":
-        with errors.optional("DEVICE=openvino", "engines/openvino_session.py", "leave DEVICE out"):
-            from common.engines import openvino_session
-        return openvino_session.Session(path, precision, threads, index)
-    return onnxruntime_session.Session(path, device, threads, index, spin, precision=precision)
+    return named.open_named(path, device, threads, index, precision, spin)
 
 
 def check(name: str) -> None:
     """Raise `UserError` unless this machine has the engine: its package, and what the package needs."""
     device, precision = split(name)
-    if device == "openvino":
-        with errors.optional("DEVICE=openvino", "engines/openvino_session.py", "leave DEVICE out"):
-            from common.engines import openvino_session
-        openvino_session.load(precision or PRECISIONS[device][0])
-    else:
-        onnxruntime_session.load("cpu" if device == AUTO else device)
+    named.load("cpu" if device == AUTO else device, precision or "")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

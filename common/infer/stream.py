@@ -114,7 +114,7 @@ def apart(noted: Sequence[Mapping[str, Any]], together: Mapping[str, Any], defin
                                               for key in ("samples_per_s", "compute_ms")}}}
 
 
-def open_all(path: files.PathLike, feeds: Optional[sessions.Feeds] = None) -> List[engine.Engine]:
+def open_all(path: files.PathLike, feeds: Optional[engine.Feeds] = None) -> List[engine.Engine]:
     """The model on each device of DEVICES; on the CPU they share out its cores. One, where DEVICES is not given.
     feeds: as `sessions.open_session` takes it.
 
