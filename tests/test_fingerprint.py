@@ -78,7 +78,7 @@ def test_every_models_preprocessing_is_as_stored_and_checked_without_torch(name,
 
 
 @pytest.mark.parametrize("name, script, old, new, part", [
-    ("UNetPlusPlus", "preprocess_nested_unet.py", "np.float32) / 255).astype", "np.float32)).astype",
+    ("UNetPlusPlus", "preprocess_nested_unet.py", "np.float32) / 255\n", "np.float32)\n",
      "a division by 255 was lost"),
     ("UNetPlusPlus", "preprocess_nested_unet.py", "cv2.INTER_LINEAR", "cv2.INTER_AREA", "another resize filter"),
     ("IntraDA", "intrada_preprocess.py", "Image.BICUBIC", "Image.BILINEAR", "another resize filter"),

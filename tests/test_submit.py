@@ -4,6 +4,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Callable, Dict
 
@@ -37,6 +39,13 @@ def test_what_dist_makes_is_taken_and_its_row_and_request_are_written(model, mad
     request = (tmp_path / "pull_request.md").read_text()
     assert json.loads((ROOT / model / "facts.json").read_text())["upstream"]["commit"] in request
     assert "PerfStatus:NOK" in request
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_two_scripts_share_imports_nothing_large_by_itself(model, made):
+    code = "import sys, common; print([name for name in ('torch', 'onnx', 'onnxruntime', 'cv2') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-B", "-c", code], cwd=made(model), capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stdout + done.stderr
 
 
 def edit(path: str, old: str, new: str) -> Callable[[Path], object]:

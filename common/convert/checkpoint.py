@@ -253,7 +253,6 @@ def fit(network: torch.nn.Module, state: State) -> torch.nn.Module:
     return (mark_untrained(network) if getattr(state, "untrained", False) else network).eval()
 
 
-@torch.no_grad()
 def randomize(network: torch.nn.Module, seed: int, *example: torch.Tensor) -> torch.nn.Module:
     """Give `network` seeded weights under which values neither vanish nor explode, and set it to evaluation mode.
 
@@ -264,19 +263,20 @@ def randomize(network: torch.nn.Module, seed: int, *example: torch.Tensor) -> to
     generator = torch.Generator().manual_seed(seed)
     norms = [module for module in network.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
     scales = {id(norm.weight) for norm in norms}
-    for parameter in network.parameters():
-        if id(parameter) in scales:
-            parameter.fill_(1)
-        elif parameter.dim() > 1:  # of a transposed convolution this counts the outputs, near enough for its purpose
-            parameter.normal_(0, math.sqrt(2 / parameter[0].numel()), generator=generator)
-        else:
-            parameter.normal_(0, 0.1, generator=generator)
-    if example and norms:
-        for norm in norms:
-            norm.momentum = 1.0
-        network.train()(*example)
-        for norm in norms:
-            norm.momentum = 0.1
+    with torch.no_grad():  # no decorator: in a folder for ModelZoo that would have every script import torch
+        for parameter in network.parameters():
+            if id(parameter) in scales:
+                parameter.fill_(1)
+            elif parameter.dim() > 1:  # of a transposed convolution this counts the outputs, near enough for its purpose
+                parameter.normal_(0, math.sqrt(2 / parameter[0].numel()), generator=generator)
+            else:
+                parameter.normal_(0, 0.1, generator=generator)
+        if example and norms:
+            for norm in norms:
+                norm.momentum = 1.0
+            network.train()(*example)
+            for norm in norms:
+                norm.momentum = 0.1
     return mark_untrained(network).eval()
 
 
