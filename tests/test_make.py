@@ -14,7 +14,7 @@ from PIL import Image
 
 from conftest import ROOT, environment, own_lines
 
-QUICK = ("ROUND=1", "LIMIT=2")
+QUICK = ("ROUND=1", "LIMIT=2", "PERF_SIZE=32")
 NOT_COUNTED = ("common.convert.cost", "common.publish.report", "common.publish.page")
 
 
@@ -124,7 +124,7 @@ def test_seeded_weights_are_taken_when_asked_for_and_the_demos_again_when_not(pr
     assert ran(named) == []
 
 
-NARROW = ("PTH=seeded", "SEEDED=blocks=1 features=8", "PERF_SIZE=32")
+NARROW = ("PTH=seeded", "SEEDED=blocks=1 features=8")
 
 
 def test_another_precision_counts_as_a_changed_input_of_what_is_timed_alone(project, dataset):
