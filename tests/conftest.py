@@ -20,6 +20,7 @@ sys.path.extend(str(ROOT / model) for model in MODELS)
 SHARED = Path(os.environ.get("SHARED", ROOT.parent / "shared"))
 
 
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # common/make/variables.mk says why
 TMPDIR = tempfile.mkdtemp(prefix="tests-")
 """Of this process of pytest alone, so that stages of tests that run side by side do not wait for one another's timing."""
 atexit.register(shutil.rmtree, TMPDIR, ignore_errors=True)

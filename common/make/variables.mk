@@ -8,6 +8,10 @@ comma := ,
 blank := $() $()
 q      = '$(subst ','\'',$(1))'
 
+# How long PyTorch's threads spin before they sleep: by default so long that, where other work takes one of two cores, a
+# network runs a hundredth as fast. This is what libgomp takes itself where there are more threads than cores.
+export GOMP_SPINCOUNT ?= 1000
+
 # paths and names: any text of one line; numbers; numbers with commas or blanks between; words without quotes or blanks
 TEXTS   := DATASETS_PATH PTH TORCH_INDEX ATC_FLAGS OM_RESULT GPU_RESULT UPSTREAM_URL DEST DATA_NAME PYTHON HOLDER PICTURE OTHER \
            KEEP CALIBRATION $(foreach name,$(ALL_MODELS) \

@@ -22,6 +22,8 @@ _prepend() { # _prepend VARIABLE FOLDER: put FOLDER in front of a path list, unl
 # shell that somebody types in keeps its own.
 [[ $- == *i* ]] || umask go-w
 
+export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-1000}" # PyTorch's threads wait asleep, or beside other work they run a hundredth as fast
+
 # The project's environment: of the collection this folder stands in, else the one that is active.
 if [[ -L "$model_folder/common" && -x "$model_folder/../.venv/bin/python" ]]; then
     _prepend PATH "$(CDPATH='' cd "$model_folder/.." && pwd)/.venv/bin"
