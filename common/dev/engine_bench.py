@@ -36,9 +36,6 @@ OPTIONS: Dict[str, Callable[[Any], None]] = {  # what differs from `onnxruntime_
 }
 
 
-EIGHT = [name for name in fastest.CANDIDATES if name.endswith(engine.QUANTISED)]
-
-
 def open_variant(path: str, variant: str) -> engine.Engine:
     """`engine`, `engine/threads`, or for ONNX Runtime's `cpu` also `cpu+option`, `cpu+option/threads`."""
     name, _, count = variant.partition("/")
@@ -60,8 +57,8 @@ def open_variant(path: str, variant: str) -> engine.Engine:
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(prog="python3 -m common.dev.engine_bench", description=errors.first_line(__doc__),
-                                     epilog=f"Engines: {', '.join((*engine.ENGINES, *EIGHT))} (int8: what make int8 left "
-                                     f"beside the model). Options: {', '.join(OPTIONS)}.")
+                                     epilog=f"Engines: {', '.join((*engine.ENGINES, *fastest.EIGHT_BITS))} (int8: what make int8 "
+                                     f"left beside the model). Options: {', '.join(OPTIONS)}.")
     parser.add_argument("model", metavar="ONNX")
     parser.add_argument("variants", nargs="+", metavar="VARIANT", help="ENGINE[/THREADS] or cpu+OPTION[/THREADS]")
     parser.add_argument("--batch", type=offline.whole(1), default=1, metavar="N", help="samples per run (1)")

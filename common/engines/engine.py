@@ -164,7 +164,7 @@ class Engine:
 
 
 Feeds = Callable[[Engine], Iterable[Sequence[Any]]]
-"""A run's first inputs, an array for each of the model's, given the model loaded: what DEVICE=auto chooses by."""
+"""A run's first few inputs, an array for each of the model's, given the model loaded: what DEVICE=auto chooses by."""
 
 
 def split(name: str) -> Tuple[str, Optional[str]]:

@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import hashlib
 import importlib
-import itertools
 import json
 import math
 import os
@@ -27,9 +26,10 @@ from common.engines import engine, named, tolerance, turns
 SECONDS = 10.0
 """That the candidates share for their turns, and half as long for the batch. With what loading takes, none begins after twice
 as long."""
-ROUNDS, SAMPLES, BATCHES = 25, 4, (2, 4, 8, 16)
+ROUNDS, BATCHES = 25, (2, 4, 8, 16)
 PLAIN = "cpu"
-CANDIDATES = (f"openvino-{engine.QUANTISED}", "openvino-bf16", "openvino-f32", f"{PLAIN}-{engine.QUANTISED}")
+EIGHT_BITS = (f"openvino-{engine.QUANTISED}", f"{PLAIN}-{engine.QUANTISED}")
+CANDIDATES = (EIGHT_BITS[0], "openvino-bf16", "openvino-f32", EIGHT_BITS[1])
 """As engines are named, those first that are likely the fastest."""
 MARGIN = 1.05
 """How many times as fast as what it would replace a candidate must be: less is chance."""
@@ -61,16 +61,17 @@ def choose(path: files.PathLike, threads: Optional[int] = None, feeds: Optional[
     A choice by noise gives way where there are real inputs. As `fastest.schema.json` has it.
     """
     checksum = model_file.sha256(files.existing_file(path, "an ONNX model"))
-    quantised = int8_of(path, checksum)
+    int8 = int8_of(path, checksum)
     limit = min(settings.thread_count(threads), settings.cores())
-    key = {"model_sha256": checksum, "int8_sha256": files.sha256(quantised) if quantised else None, "threads": limit,
+    key = {"model_sha256": checksum, "int8_sha256": files.sha256(int8) if int8 else None, "threads": limit,
            "machine": machine()}
     place = Path(os.path.realpath(path)).with_suffix(".fastest.json")
     with _alone(path):
         found, unkept = _kept(place, key, feeds is not None), ""
         if found is None:
             tune = threads is None and settings.variable("THREADS") is None
-            found = {**key, **measure(path, limit, CANDIDATES if quantised else CANDIDATES[1:3], tune, feeds)}
+            candidates = [name for name in CANDIDATES if int8 or name not in EIGHT_BITS]
+            found = {**key, **measure(path, limit, candidates, tune, feeds)}
             try:
                 files.write_json(place, found)
             except (OSError, UserError) as error:
@@ -79,15 +80,19 @@ def choose(path: files.PathLike, threads: Optional[int] = None, feeds: Optional[
     return found
 
 
+def quantised(path: files.PathLike) -> Path:
+    """Where `make int8` leaves the model in 8 bits."""
+    return Path(os.path.realpath(path)).parent / "int8/int8.onnx"
+
+
 def int8_of(path: files.PathLike, checksum: str) -> Optional[Path]:
     """The model in 8 bits that `make int8` left beside it, where that passed for this model (SHA-256) by this very file."""
-    folder = Path(os.path.realpath(path)).parent
-    quantised = folder / "int8/int8.onnx"
+    place = quantised(path)
     with contextlib.suppress(UserError):  # not there, or of an earlier version
-        judged = files.read_json(folder / "int8.json", "int8")
-        if judged["verdict"] == "pass" and judged["model_sha256"] == checksum and quantised.is_file() and (
-                judged.get("int8_sha256") == files.sha256(quantised)):
-            return quantised
+        judged = files.read_json(place.parent.with_suffix(".json"), "int8")
+        if judged["verdict"] == "pass" and judged["model_sha256"] == checksum and place.is_file() and (
+                judged.get("int8_sha256") == files.sha256(place)):
+            return place
     return None
 
 
@@ -176,7 +181,7 @@ class _Contest:
 
     def take(self, feeds: Iterable[Sequence[Any]]) -> None:
         """Take the inputs, as many as a fifth of the time allows, and what plain ONNX Runtime makes of them."""
-        for arrays in itertools.islice(feeds, SAMPLES):
+        for arrays in feeds:
             self.given.append(arrays)
             self._expected.append(self.plain.run(arrays))
             if time.monotonic() > self.begin + SECONDS / 5:
@@ -252,9 +257,9 @@ def opened(path: files.PathLike, choice: Choice, index: int = 0, spin: bool = Tr
     device, _, precision = choice.engine.partition("-")
     if precision != engine.QUANTISED:
         return named.open_named(path, device, choice.threads, index, precision, spin)
-    quantised = Path(os.path.realpath(path)).parent / "int8/int8.onnx"
-    session = named.open_named(quantised, device, choice.threads, index, "f32" if device == "openvino" else "", spin)
-    session.path, session.int8_sha256 = Path(path), files.sha256(quantised)
+    place = quantised(path)
+    session = named.open_named(place, device, choice.threads, index, "f32" if device == "openvino" else "", spin)
+    session.path, session.int8_sha256 = Path(path), files.sha256(place)
     session.provider = f"{session.provider.split(', ')[0]}, {precision}"
     return session
 

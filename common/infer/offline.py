@@ -38,6 +38,7 @@ DEFINITIONS = {
     "peak_memory_bytes": "largest resident memory of the process",
 }
 FIRST = 4
+"""Batches that DEVICE=auto chooses by."""
 OWN_SIZES = "; samples differ in size and each runs at its own"
 """What a definition of compute_ms ends with where that is so."""
 
@@ -464,7 +465,7 @@ class Run:
 
 
 def first_inputs(session: engine.Engine, layout: Plan, listed: Sequence[Tuple[str, ...]]) -> Iterator[List[Any]]:
-    """The network's inputs from the first files of a run, a few batches, for DEVICE=auto to choose by."""
+    """The network's inputs from the first files of a run, `FIRST` batches."""
     few = [Sample(paths[0], paths, ()) for paths in listed[:FIRST * layout.files_per_batch]]
     run = Run(session, layout, few, save_binary, None, {})
     for group in run.todo:

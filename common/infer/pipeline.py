@@ -127,7 +127,7 @@ def plan(session: engine.Engine, batch: int, sample_bytes: int,
 
 
 def first_inputs(pipeline: Pipeline, session: engine.Engine, batch: int) -> Iterator[List["np.ndarray"]]:
-    """The network's input from the first samples, a few batches, for DEVICE=auto to choose by."""
+    """The network's input from the first samples, `offline.FIRST` batches."""
     work, names = pipeline.preprocessing, list(pipeline.sources)
     layout = plan(session, batch, work.sample_bytes, work.sizes)
     each = layout.files_per_batch
