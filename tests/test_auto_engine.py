@@ -62,7 +62,8 @@ def test_a_faster_engine_of_equal_outputs_is_chosen_within_seconds_and_said_with
     assert time.monotonic() - begin < 12
     kept = files.read_json(beside(path), "fastest")
     assert kept["chosen"]["engine"] in ("openvino-int8", "cpu-int8") and kept["samples"] == 2
-    speed = max(row["speed"] or 0 for row in kept["tried"])
+    best = [kept["chosen"]["engine"], kept["chosen"]["threads"]]  # one that was not faster by the margin may have a higher figure
+    (speed,) = [row["speed"] for row in kept["tried"] if [row["engine"], row["threads"]] == best]
     said = capsys.readouterr().out
     assert speed > 2 and f"{speed:.2f} times as fast as ONNX Runtime f32, on 2 samples cosine at least 1.0000" in said
     assert said.startswith("[INFO] DEVICE=auto: ") and said.count("\n") == 1 and "m.fastest.json" in said
