@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from typing import Optional
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -27,8 +28,10 @@ class MeanShift(nn.Conv2d):
 
     def __init__(self, sign: int, rgb_range: float = 255.0):
         super().__init__(3, 3, 1)
-        self.weight.data = torch.eye(3).view(3, 3, 1, 1)
-        self.bias.data = sign * rgb_range * torch.tensor(RGB_MEAN)
+        self.weight.data = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]).view(3, 3, 1, 1)
+        # in float32 as upstream has it. On the device meta torch.eye, and a product of tensors, would import PyTorch's
+        # compiler, half a second's work
+        self.bias.data = torch.tensor([sign * float(np.float32(rgb_range) * np.float32(mean)) for mean in RGB_MEAN])
 
 
 class ResidualBlock(nn.Module):

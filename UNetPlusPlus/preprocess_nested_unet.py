@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-import cv2
 import numpy as np
 
 from common.base import errors, facts, files, names, pictures, settings
@@ -25,6 +24,7 @@ def preprocess(image: np.ndarray, side: int, mean: Sequence[float], std: Sequenc
     mean and std are ImageNet's, which are red first, but are applied to blue first; and what has been normalized is
     divided by 255 once more.
     """
+    import cv2
     resized = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
     return np.ascontiguousarray(cv2.LUT(resized, _table(tuple(mean), tuple(std))).transpose(2, 0, 1))[None]
 
@@ -79,6 +79,7 @@ def read_mask(path: Path) -> np.ndarray:
     """
     grey = pictures.read_values(path)
     if grey.ndim == 3:
+        import cv2
         grey = cv2.cvtColor(np.ascontiguousarray(grey), cv2.COLOR_RGB2GRAY)
     full, highest, above = np.iinfo(grey.dtype).max, grey.max(), grey > 0
     if np.count_nonzero(grey == highest) == np.count_nonzero(above) < grey.size:  # 0 and one other value
@@ -120,6 +121,7 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
     used = {"side": side, "mean": model.extra["mean"], "std": model.extra["std"]}
 
     def make(path: Path) -> Tuple[np.ndarray, Dict[str, Any]]:
+        import cv2
         image = cv2.cvtColor(pictures.read_rgb(path), cv2.COLOR_RGB2BGR)
         height, width = image.shape[:2]
         return preprocess(image, **used), {"width": width, "height": height}

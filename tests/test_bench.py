@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.base import files
 from common.base.errors import UserError
 from common.data.demo import streets
 from common.dev import bench, bench_steps
@@ -92,9 +93,9 @@ def test_large_samples_are_few(tmp_path, monkeypatch, quick_streets):
 def opened(monkeypatch):
     """The files that are decoded as pictures or read as arrays from here on."""
     decoded, read = [], []
-    open_image, fromfile = Image.open, np.fromfile
+    open_image, read_into = Image.open, files.read_into
     monkeypatch.setattr(Image, "open", lambda path, **more: decoded.append(Path(path).resolve()) or open_image(path, **more))
-    monkeypatch.setattr(np, "fromfile", lambda path, *more: read.append(Path(path).resolve()) or fromfile(path, *more))
+    monkeypatch.setattr(files, "read_into", lambda path, place: read.append(Path(path).resolve()) or read_into(path, place))
     return decoded, read
 
 

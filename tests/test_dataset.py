@@ -260,6 +260,29 @@ def test_samples_of_a_killed_run_that_were_not_noted_yet_are_its_own_and_made_ag
         f"{number:02d}": number for number in range(40) if f"{number:02d}" not in gone}
 
 
+def test_a_first_run_whose_first_sample_fails_leaves_nothing_that_other_processes_made_ahead(tmp_path, monkeypatch):
+    monkeypatch.setenv("JOBS", "2")
+    for number in range(4):
+        (tmp_path / f"{number}.txt").write_text("x")
+
+    def make(path):
+        if path.stem == "0":
+            until = time.monotonic() + 30
+            while not list((tmp_path / "prep/bin").glob("[0-9]*.bin")) and time.monotonic() < until:
+                time.sleep(0.01)
+            assert list((tmp_path / "prep/bin").glob("[0-9]*.bin")), "nothing was made ahead: the test tries nothing"
+            raise UserError("0: is broken")
+        return np.full(1000, int(path.stem), np.float32), {}
+
+    def preprocess(*stems):
+        sources = [(stem, [tmp_path / f"{stem}.txt"]) for stem in stems]
+        return dataset.preprocess(sources, tmp_path / "prep", make, {}, 4000)
+    with pytest.raises(UserError, match="0: is broken"):
+        preprocess("0", "1", "2", "3")
+    assert not [path for path in (tmp_path / "prep").rglob("*") if path.is_file()]
+    assert [record["id"] for record in preprocess("2")] == ["2"]
+
+
 def test_notes_wait_for_others_no_longer_than_a_moment_and_not_at_all_when_the_run_ends(tmp_path, monkeypatch):
     now = [100.0]
     monkeypatch.setattr("common.base.journal.time.monotonic", lambda: now[0])

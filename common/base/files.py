@@ -83,6 +83,20 @@ def write_bytes(path: PathLike, content: Any) -> None:
         file.write(content)
 
 
+def read_into(path: PathLike, place: Any) -> None:
+    """Fill a writable buffer, such as an array in C order, from the start of a file, which has as many bytes or more.
+
+    Raises `UserError` where it has fewer.
+    """
+    with open(path, "rb", buffering=0) as file:
+        view, done = memoryview(place).cast("B"), 0
+        while done < len(view):
+            count = file.readinto(view[done:])
+            if not count:
+                raise UserError(f"{path}: became shorter while it was read")
+            done += count
+
+
 def write_text(path: PathLike, text: str) -> None:
     """Write UTF-8 text with LF line ends atomically."""
     write_bytes(path, text.encode("utf-8"))

@@ -80,7 +80,12 @@ def iou(logits: np.ndarray, truth: np.ndarray, smooth: float = 1e-5) -> float:
     set where > 0.5; or either as bool. Source: pytorch-nested-unet's metric.
     """
     predicted, target = (values if values.dtype == bool else values > limit for values, limit in ((logits, 0), (truth, 0.5)))
-    return float((np.count_nonzero(predicted & target) + smooth) / (np.count_nonzero(predicted | target) + smooth))
+    return overlap(np.count_nonzero(predicted & target), np.count_nonzero(predicted | target), smooth)
+
+
+def overlap(inter: int, union: int, smooth: float = 1e-5) -> float:
+    """`iou` of two masks that have so many pixels in common and together."""
+    return (inter + smooth) / (union + smooth)
 
 
 def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

@@ -18,7 +18,7 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".tif"
            ".webp": "WEBP"}
 """The formats that are meant, by suffix. No other is ever opened, whatever a file is called: Pillow hands an EPS to
 Ghostscript, which runs it."""
-KINDS = sorted(set(FORMATS.values()))
+KINDS = list(dict.fromkeys(FORMATS.values()))
 SUFFIXES = tuple(FORMATS)
 SMALL = 100_000
 """Pixels of a picture that is encoded before OpenCV is even imported."""

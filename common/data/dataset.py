@@ -5,11 +5,12 @@ It is written last and so marks a finished preprocessing.
 """
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from common.base import files, names, settings, uses
 from common.base.errors import UserError
@@ -48,7 +49,8 @@ def read_bin(path: files.PathLike, shape: Sequence[int], dtype: str = "float32")
     if found != expected:
         dims = "x".join(map(str, shape))
         raise UserError(f"{path}: expected {expected} bytes ({dims} {dtype}), found {found}; make it again")
-    array = np.fromfile(path, dtype).reshape(shape)
+    array = np.empty(shape, dtype)
+    files.read_into(path, array)
     if not is_finite(array):
         raise UserError(f"{path}: holds NaN or infinite values; the inference that wrote it went wrong")
     return array
@@ -120,7 +122,7 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
                 "shape": list(array.shape), "dtype": _name(array.dtype), **about}
 
     made = progress(workers.ordered(one, todo, 3 * sample_bytes), "preprocess", len(todo))
-    with journal:
+    with _noted(journal, [path for path in target.values() if path.name not in listed]):
         for (sample, _), record in zip(todo, made):
             journal.add(sample, record)
     for stray in strays:
@@ -128,6 +130,19 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
     journal.complete(target, variant=dict(variant or {}))
     print(f"preprocess: {len(sources)} samples in {place} ({len(sources) - len(todo)} were there already)")
     return [journal.finished[sample] for sample in target]
+
+
+@contextlib.contextmanager
+def _noted(journal: Journal, new: Sequence[Path]) -> Iterator[None]:
+    """Close the journal in the end. Where it then tells of no sample, the files that other processes made ahead go too."""
+    try:
+        with journal:
+            yield
+    except BaseException:
+        if not (journal.finished or journal.left or journal.planned):
+            for path in new:
+                path.unlink(missing_ok=True)
+        raise
 
 
 _name = functools.lru_cache(maxsize=None)(str)

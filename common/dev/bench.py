@@ -65,7 +65,7 @@ class Floor(NamedTuple):
             with Image.open(path) as image:
                 np.asarray(image)
         for path in self.read:
-            np.fromfile(path, np.uint8)
+            files.read_into(path, np.empty(os.path.getsize(path), np.uint8))
         for name, array in self.write:
             array.tofile(out / name)
         for name, pixels in self.encode:

@@ -535,10 +535,4 @@ def _read_into(path: str, place: Any) -> None:
     if path.lower().endswith(".npy"):
         place[:] = _load_npy(path).reshape(-1).view("uint8")
         return
-    with open(path, "rb", buffering=0) as file:
-        view, done = memoryview(place), 0
-        while done < len(view):
-            count = file.readinto(view[done:])
-            if not count:
-                raise UserError(f"{path}: became shorter while it was read")
-            done += count
+    files.read_into(path, place)

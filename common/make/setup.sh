@@ -35,6 +35,9 @@ if ! cmp -s requirements.txt .venv/requirements.txt || [[ $(cat .venv/installed 
     echo "setting up .venv with $("$python" --version) ($kind, about a minute)"
     "$python" -m venv --clear .venv
     install_pinned
+    # where PYTHONDONTWRITEBYTECODE is set, each stage would compile anew what all start with, for a second
+    PYTHONDONTWRITEBYTECODE='' .venv/bin/python -c 'import cv2, onnx, onnxruntime, PIL.Image, torch.onnx.utils, tqdm' \
+        2>/dev/null || true # the stage that needs what is broken says so
     cp requirements.txt .venv/requirements.txt
 fi
 "${pip[@]}" --no-deps --no-build-isolation --editable . # another pyproject.toml needs no more than this
