@@ -251,10 +251,13 @@ def test_make_bench_runs_one_model_after_the_other_and_count_is_its_number_of_sa
     assert f"common.dev.bench show {made} --output build/bench.json\n" in result.stdout
 
 
-def test_a_model_is_measured_with_few_samples_and_nothing_else_is_left(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(ROOT / "UNetPlusPlus")
-    for name, value in (("PYTHONPATH", str(ROOT)), ("JOBS", "2"), ("LIMIT", "1")):  # the steps do not heed LIMIT
-        monkeypatch.setenv(name, value)
+@pytest.mark.parametrize("name, samples, scripts", [
+    ("UNetPlusPlus", 2, {"preprocess_nested_unet.py", "postprocess_nested_unet.py", "gen_dataset_info.py"}),
+    ("CGAN", 1, {"CGAN_preprocess.py", "CGAN_postprocess.py", "gen_dataset_info.py"})])
+def test_a_model_is_measured_with_few_samples_and_nothing_else_is_left(name, samples, scripts, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT / name)
+    for variable, value in (("PYTHONPATH", str(ROOT)), ("JOBS", "2"), ("LIMIT", "1")):  # the steps do not heed LIMIT
+        monkeypatch.setenv(variable, value)
     monkeypatch.setattr(bench, "STARTS", 1)
     bench.main(["run", "--work", str(tmp_path / "work"), "--output", str(tmp_path / "bench.json"), "--count", "2"])
     output = capsys.readouterr().out
@@ -262,18 +265,18 @@ def test_a_model_is_measured_with_few_samples_and_nothing_else_is_left(tmp_path,
     found = json.loads((tmp_path / "bench.json").read_text())
     assert set(found) == {"models", "definitions", "machine", "date"}
     (model,) = found["models"]
-    assert model["model"] == "UNetPlusPlus"
+    assert model["model"] == name
     assert [(each["step"], each["samples"], each["jobs"]) for each in model["steps"]] == [
-        ("preprocess", 2, 2), ("postprocess", 2, 2)]
+        ("preprocess", samples, 2), ("postprocess", samples, 2)]
     for each in model["steps"]:
         times = each["seconds"]
         assert set(times) == {"step_2", "floor_2", "step_1", "floor_1"}
         assert {len(values) for values in times.values()} == {each["rounds"]}
         ratios = [a / b for a, b in zip(times["step_2"], times["floor_2"])]
         assert each["over_floor"]["low"] == min(ratios) and each["over_floor"]["high"] == max(ratios)
-    assert {"preprocess_nested_unet.py", "postprocess_nested_unet.py", "gen_dataset_info.py", "common.tools.perf",
-            "common.judge.verdicts"} <= {each["script"] for each in model["start_ups"]}
-    assert re.search(r"UNetPlusPlus +postprocess +2 ", output)
+    assert scripts | {"common.tools.perf", "common.judge.verdicts"} == {each["script"] for each in model["start_ups"]} - {
+        "common.devices"}
+    assert re.search(rf"{name} +postprocess +{samples} ", output)
 
 
 def test_a_folder_that_has_no_benchmark_is_one_line(tmp_path, run):

@@ -22,6 +22,7 @@ from conftest import ROOT, environment, heed_ctrl_c, one_line_error
 @pytest.fixture(autouse=True)
 def processes_from_the_first_sample_on(monkeypatch):
     monkeypatch.setattr(workers, "SOON", 0.0)
+    monkeypatch.setattr(workers, "STARTING", 0.0)
 
 
 def test_many_samples_that_are_soon_done_start_no_process_and_the_rest_of_long_ones_do(monkeypatch):
@@ -34,6 +35,14 @@ def test_many_samples_that_are_soon_done_start_no_process_and_the_rest_of_long_o
     assert here[0] and not any(here[6:])  # five samples of 20 ms, and perhaps one more or fewer
     few = list(workers.ordered(lambda number: (time.sleep(0.02), os.getpid()), range(31)))  # less than 16 for each
     assert os.getpid() not in {pid for _, pid in few}
+
+
+def test_no_process_is_started_for_less_work_than_that_takes_unless_later_samples_take_longer(monkeypatch):
+    monkeypatch.setenv("JOBS", "2")
+    monkeypatch.setattr(workers, "STARTING", 0.5)
+    assert set(workers.ordered(lambda number: time.sleep(0.01) or os.getpid(), range(40))) == {os.getpid()}
+    found = list(workers.ordered(lambda number: time.sleep(0.01 if number < 10 else 0.05) or os.getpid(), range(60)))
+    assert found[:10] == 10 * [os.getpid()] and os.getpid() not in found[-20:]
 
 
 @pytest.mark.parametrize("jobs", ["1", "2", "5"])

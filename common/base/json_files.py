@@ -22,6 +22,8 @@ LARGEST = 1 << 28
 """Bytes of a file that is still read: the manifest of half a million samples has fewer."""
 DIGITS = 400
 """Digits of a number; more are no figure, and take long to convert."""
+FIGURES = bytes(ord("0") if code in b"0123456789" else ord(" ") for code in range(256))
+"""What stands for each byte of a text in which only the runs of digits matter."""
 SHOWN = 60
 """Characters of a value that a message shows."""
 
@@ -56,8 +58,10 @@ def parse(text: str, where: str) -> Any:
             raise UserError(f"{where}: {twice[:SHOWN]!r} stands twice in one object; it is damaged")
         return found
 
+    # a call for each whole number takes as long as all else: only where one may be too long
+    long = b"0" * (DIGITS + 1) in text.encode("utf-8", "surrogatepass").translate(FIGURES)
     try:
-        return json.loads(text, parse_int=number(int), parse_float=number(float), parse_constant=refuse,
+        return json.loads(text, parse_int=number(int) if long else None, parse_float=number(float), parse_constant=refuse,
                           object_pairs_hook=named)
     except RecursionError as error:
         raise UserError(f"{where}: is nested too deeply to be read; it is damaged") from error

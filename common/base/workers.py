@@ -28,9 +28,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-SOON, MANY = 0.1, 16
-"""Seconds of work that are done before any process is started, where there are so many samples for each: starting them
-takes time too, and many small samples may be done by then."""
+SOON, MANY, STARTING = 0.1, 16, 0.07
+"""Seconds of work that are done before any process is started, where there are so many samples for each, and seconds that
+starting them takes: none is started until the rest, as fast as those were, would be done sooner by more."""
 AT_A_TIME = 0.02
 """Seconds of work that are sent to a process together, where samples take less: handing over takes time too."""
 GRACE = 5.0
@@ -74,7 +74,8 @@ def ordered(task: Callable[[Item], Result], items: Sequence[Item], each: int = 0
         return
     if len(items) >= MANY * jobs:
         seconds, done = 0.0, 0
-        while seconds < SOON and done < len(items):
+        while done < len(items) and (
+                seconds < SOON or seconds / max(done, 1) * (len(items) - done) * (1 - 1 / jobs) < STARTING):
             begin = time.perf_counter()
             result = task(items[done])
             seconds += time.perf_counter() - begin

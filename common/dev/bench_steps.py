@@ -145,7 +145,7 @@ def scripts(steps: Sequence[Step], work: Path) -> Dict[str, Tuple[List[str], Opt
 
     work: holds what each step made, in a folder of its name. A run is of one sample; LIMIT=1 is to be set.
     """
-    prep, accuracy = work / steps[0].name, work / steps[-1].name / "accuracy.json"
+    prep = work / steps[0].name
     bins = os.path.relpath(prep / "bin" if (prep / "bin").is_dir() else prep)  # .info takes no spaces
     info = dict.fromkeys(("get_info.py", "gen_dataset_info.py"), ["bin", bins, "{out}.info", "8", "8"])
     if steps[0].module == "CGAN_preprocess":
@@ -157,8 +157,7 @@ def scripts(steps: Sequence[Step], work: Path) -> Dict[str, Tuple[List[str], Opt
     summary = work / "bs1_summary.json"  # as ais_infer leaves it
     files.write_json(summary, {"filesinfo": {}, "NPU_compute_time": {
         "min": 1.0, "max": 1.0, "mean": 1.0, "median": 1.0, "percentile(99%)": 1.0}, "throughput": 1000.0})
-    modules = {"common.tools.perf": [str(summary)], "common.devices": None,
-               "common.judge.verdicts": ["judge", "--accuracy", str(accuracy), "--pth", "facts.json"]}
+    modules = {"common.tools.perf": [str(summary)], "common.devices": None, "common.judge.verdicts": None}
     found.update({name: (["-m", name, "--help"], argv and ["-m", name, *argv])
                   for name, argv in modules.items() if importlib.util.find_spec(name)})
     return found
