@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from conftest import ROOT, environment
 
 PYTHON = """#!/usr/bin/env bash
-if [[ $1 == -c ]]; then exit 0; fi
+if [[ $1 == -c ]]; then echo "imports $2 PYTHONDONTWRITEBYTECODE=$PYTHONDONTWRITEBYTECODE" >>"$CALLS.imports"; exit 0; fi
 echo "python $*" >>"$CALLS"
 if [[ "$1 $2" == "-m venv" ]]; then mkdir -p .venv/bin; cp "$0" .venv/bin/python; fi
 """
@@ -47,6 +48,15 @@ def set_up(tmp_path):
 def test_pip_installs_what_is_pinned_and_nothing_a_second_time(set_up):
     assert [line.split()[:4] for line in set_up()] == [["python", "-m", "pip", "install"]]
     assert set_up() == []
+
+
+def test_what_stages_start_with_is_compiled_where_python_is_told_to_write_nothing(set_up, tmp_path, run):
+    set_up(PYTHONDONTWRITEBYTECODE="1")
+    line = (tmp_path / "calls.imports").read_text().splitlines()[-1]
+    statement, _, variable = line[len("imports "):].rpartition(" ")
+    assert variable == "PYTHONDONTWRITEBYTECODE=" and {"torch.onnx.utils", "onnxruntime", "cv2"} <= set(re.findall(r"[\w.]+", statement))
+    done = run("-c", statement)  # what it cannot import is passed over there
+    assert done.returncode == 0, done.stderr
 
 
 def test_uv_is_taken_where_it_is_there(set_up):
