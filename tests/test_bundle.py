@@ -6,6 +6,7 @@ import importlib.util
 import json
 import random
 import re
+import shutil
 import subprocess
 import sys
 
@@ -14,7 +15,7 @@ import pytest
 import onnx_models
 from common.base import json_files
 from common.base.errors import UserError
-from common.dev import bundle, reach
+from common.dev import bundle, dist, reach
 from conftest import MODELS, ROOT, environment, one_line_error
 from test_json_files import READERS, WRONG, places, put
 
@@ -138,7 +139,7 @@ def said(check, error, value, kind):
 
 
 @pytest.mark.parametrize("name, kind", [
-    ("facts", "facts"), ("manifest", "manifest"), ("accuracy by verdicts", "accuracy"), ("record by perf", "record"),
+    ("manifest", "manifest"), ("accuracy by verdicts", "accuracy"), ("record by perf", "record"),
     ("record of devices", "record"), ("fingerprint", "fingerprint"), ("summary", "ais_summary")])
 def test_a_copys_schema_takes_and_refuses_what_the_whole_one_does_in_the_same_words(name, kind, module):
     right = json.loads(json.dumps(READERS[name][0]()))
@@ -159,7 +160,19 @@ def test_a_copy_has_the_schemas_of_what_it_reads_alone_and_no_prose_in_them(modu
         for part in schema.get("definitions", {}):
             assert any(f"#/definitions/{part}" in other for other in [*module.SCHEMAS.values(), *(
                 str(value) for value in vars(module).values() if isinstance(value, dict))]), f"{name}: {part} is for nothing"
-    assert "title" in json.loads(module.SCHEMAS["facts.schema.json"])["properties"], "a property of that name stays"
+    a_title = {"type": "object", "properties": {"title": {"type": "string"}}}
+    assert bundle.without_prose({"title": "t", **a_title, "description": "d"}) == a_title, "a property of that name stays"
+
+
+def test_the_facts_are_held_to_their_schema_when_the_copy_is_made_and_no_more(module, tmp_path):
+    assert json.loads(module.SCHEMAS["facts.schema.json"]) == {"type": "object"}
+    folder = tmp_path / "EDSR"
+    shutil.copytree(ROOT / "EDSR", folder, ignore=shutil.ignore_patterns("build", "*.pth"), symlinks=True)
+    facts = json.loads((folder / "facts.json").read_text())
+    (folder / "facts.json").write_text(json.dumps({**facts, "atc": "a line"}))
+    with pytest.raises(UserError, match="facts.json: atc must be array, found"):
+        dist.write(folder, tmp_path / "dist")
+    assert not (tmp_path / "dist").exists()
 
 
 @pytest.mark.parametrize("text, first", [

@@ -166,7 +166,7 @@ def test_modelzoos_self_test_passes_in_a_copy_where_the_project_is_not_installed
 
 
 LEAN = ["--holder", "Some One"]
-LARGEST = {"EDSR": 311_500, "CGAN": 327_500, "IntraDA": 385_500, "UNetPlusPlus": 339_000, "Pix2pixHD": 358_500}
+LARGEST = {"EDSR": 308_000, "CGAN": 323_500, "IntraDA": 382_000, "UNetPlusPlus": 335_700, "Pix2pixHD": 354_600}
 """Bytes of a lean copy without its licences: what they have now, and a little. The aim is 250,000 for EDSR."""
 
 

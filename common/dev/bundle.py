@@ -39,6 +39,9 @@ READER = "common.base.json_files"
 ABSENT = ("common.base.errors", "absent")
 """What stands in a copy in place of the import of what it lacks."""
 
+HELD: Dict[str, Any] = {"facts.schema.json": {"type": "object"}}
+"""Schemas that say no more in a copy: its facts.json was held to the whole one when it was made."""
+
 FUTURE = "from __future__ import annotations"
 TITLE = """What the scripts of this folder share, of the ascend-model-collection, which has the full documentation.
 
@@ -577,7 +580,8 @@ def schemas(chosen: Mapping[str, Sequence[Unit]]) -> Dict[str, Any]:
             start += re.findall(r"^(\w+\.schema\.json)#/definitions/(\w+)$", node.value)
     folder = SHARED / "base/schemas"
     start = [one for one in start if (folder / one[0]).is_file()]
-    whole = referred(start, {path.name: without_prose(files.read_json(path, {})) for path in folder.glob("*.json")})
+    every = {path.name: without_prose(files.read_json(path, {})) for path in folder.glob("*.json")}
+    whole = referred(start, {**every, **HELD})
     often = collections.Counter(one for name, schema in whole.items() for one in references(schema, name))
     often.update(2 * start)
     return referred(start, {name: put_in(schema, name, name, whole, often) for name, schema in whole.items()})
