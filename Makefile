@@ -68,7 +68,7 @@ bench: $(VENV)/installed ## how fast pre- and postprocessing are: build/bench.js
 new: $(VENV)/installed ## a folder for another model, MODEL=Name, that goes the whole way at once (docs/NEW_MODEL.md)
 	@$(PY) -m common.dev.new "$${MODEL-}"
 
-test: $(VENV)/extras lint ## the tests, a few minutes
+test: $(VENV)/extras lint ## the tests, some eight minutes
 	PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -m "not full" -n 2 --dist loadfile
 
 test-full: $(VENV)/extras ## the full-size checks, which need ../shared

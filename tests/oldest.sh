@@ -17,7 +17,7 @@ venv=.venv-oldest
 if ! cmp -s requirements-oldest.txt "$venv/installed"; then
     echo "setting up $venv with $("$python" --version) (some 5 GB with torch's CUDA packages)"
     "$python" -m venv --clear "$venv"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement requirements-oldest.txt
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile --requirement requirements-oldest.txt
     cp requirements-oldest.txt "$venv/installed"
 fi
 # conversion, the tensors between the stages, what stands in for the tools, the metrics; no make, no upstream, no extras
@@ -25,4 +25,4 @@ core=(checkpoint networks export variant old_machines dataset files pictures wor
       ais_infer perf accuracy edsr cgan unetplusplus pix2pixhd intrada)
 files=("${core[@]/#/tests/test_}")
 [[ $# -gt 0 ]] || set -- "${files[@]/%/.py}"
-PYTHONPATH=$PWD exec "$venv/bin/python" -m pytest -q -p no:cacheprovider -m "not full" "$@"
+PYTHONDONTWRITEBYTECODE='' PYTHONPATH=$PWD exec "$venv/bin/python" -m pytest -q -p no:cacheprovider -m "not full" "$@"
