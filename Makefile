@@ -69,10 +69,10 @@ new: $(VENV)/installed ## a folder for another model, MODEL=Name, that goes the 
 	@$(PY) -m common.dev.new "$${MODEL-}"
 
 test: $(VENV)/extras lint ## the tests, some eight minutes
-	PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -m "not full" -n 2 --dist loadfile
+	$(PY) -m pytest -m "not full" -n 2 --dist loadfile
 
 test-full: $(VENV)/extras ## the full-size checks, which need ../shared
-	PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -m full
+	$(PY) -m pytest -m full
 
 lint: $(VENV)/installed ## ruff, mypy and shellcheck
 	$(PY) -m ruff check .

@@ -21,6 +21,9 @@ SHARED = Path(os.environ.get("SHARED", ROOT.parent / "shared"))
 
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # common/make/variables.mk says why
+# hundreds of processes start: what they import is compiled once
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 TMPDIR = tempfile.mkdtemp(prefix="tests-")
 """Of this process of pytest alone, so that stages of tests that run side by side do not wait for one another's timing."""
 atexit.register(shutil.rmtree, TMPDIR, ignore_errors=True)

@@ -25,4 +25,4 @@ core=(checkpoint networks export variant old_machines dataset files pictures wor
       ais_infer perf accuracy edsr cgan unetplusplus pix2pixhd intrada)
 files=("${core[@]/#/tests/test_}")
 [[ $# -gt 0 ]] || set -- "${files[@]/%/.py}"
-PYTHONDONTWRITEBYTECODE='' PYTHONPATH=$PWD exec "$venv/bin/python" -m pytest -q -p no:cacheprovider -m "not full" "$@"
+PYTHONPATH=$PWD exec "$venv/bin/python" -m pytest -q -p no:cacheprovider -m "not full" "$@"

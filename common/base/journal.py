@@ -133,13 +133,18 @@ class Journal:
         with contextlib.suppress(FileNotFoundError):
             self._partial.unlink()
 
+    @property
+    def empty(self) -> bool:
+        """Whether it tells of no sample, neither a finished one nor one of an earlier run."""
+        return not (self.finished or self.left or self.planned)
+
     def close(self) -> None:
         """Close the list of parts; it stays on disk for the next run, unless it tells nothing that was not told before."""
         if self._file is not None:
             self._write()
             self._file.close()
             self._file = None
-            if not self.finished and not self.left and not self.planned:
+            if self.empty:
                 with contextlib.suppress(FileNotFoundError):
                     self._partial.unlink()
 

@@ -139,7 +139,7 @@ def _noted(journal: Journal, new: Sequence[Path]) -> Iterator[None]:
         with journal:
             yield
     except BaseException:
-        if not (journal.finished or journal.left or journal.planned):
+        if journal.empty:
             for path in new:
                 path.unlink(missing_ok=True)
         raise
