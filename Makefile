@@ -69,7 +69,7 @@ new: $(VENV)/installed ## a folder for another model, MODEL=Name, that goes the 
 	@$(PY) -m common.dev.new "$${MODEL-}"
 
 test: $(VENV)/extras lint ## the tests, some eight minutes
-	$(PY) -m pytest -m "not full" -n 2 --dist loadfile
+	$(PY) -m pytest -m "not full" --dist loadfile -n $$($(PY) -c 'from common.base import settings; print(min(8, settings.cores()))')
 
 test-full: $(VENV)/extras ## the full-size checks, which need ../shared
 	$(PY) -m pytest -m full

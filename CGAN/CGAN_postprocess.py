@@ -45,7 +45,7 @@ def read_pictures(path: Path, extra: Mapping[str, Any]) -> np.ndarray:
     if channels not in (1, 3) or path.stat().st_size != 4 * count * channels * side * side:
         raise UserError(f"{path}: {path.stat().st_size} bytes are no float32 [{count},3,{side},{side}] or "
                         f"[{count},1,{side},{side}]; the file is cut off or of another model; run the inference again")
-    output = dataset.read_bin(path, (count, channels, side, side))
+    output = dataset.read_result(path, (count, channels, side, side))
     if np.abs(output).max() > 1.001:  # tanh; a half-precision device may round a little beyond
         raise UserError(f"{path}: has values up to {np.abs(output).max():.4g}, expected -1..1; it is of another model")
     return output

@@ -11,7 +11,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.base import errors, facts
+from common.base import errors, facts, settings
 from common.base.journal import Journal
 from common.data import dataset, variant
 
@@ -38,24 +38,24 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
     extra = model.extra
     parser = argparse.ArgumentParser(description=errors.first_line(__doc__))
     parser.add_argument("--save_path", required=True, metavar="DIR", help="folder to write to")
-    parser.add_argument("--seed", type=seed_number, default=extra["seed"], help="of the noise (default: %(default)s)")
-    parser.add_argument("--pth_path", metavar="PTH", help="checkpoint to read the number of noise values off "
-                        f"(default: {extra['latent']}, the reference's)")
+    parser.add_argument("--seed", type=settings.whole(0), default=extra["seed"], help="of the noise (default: %(default)s)")
+    parser.add_argument("--pth_path", metavar="PTH", help="checkpoint to read the number of noise values off, "
+                        f"where ONNX does not tell it (default: {extra['latent']}, the reference's)")
     parser.add_argument("--onnx", metavar="ONNX", help="the model, to read the numbers of noise values and classes off")
     args = parser.parse_args(argv)
     told = variant.find(model, args.onnx)
     latent, classes = [variant.number(told, key, extra[key]) for key in ("latent", "classes")]
-    if args.pth_path:
+    if args.pth_path and "latent" not in told:
         import CGAN
         from common.convert import checkpoint
         latent = CGAN.from_state(checkpoint.load(args.pth_path), classes).latent
-    settings = {"seed": args.seed, "latent": latent, "classes": classes}
+    used = {"seed": args.seed, "latent": latent, "classes": classes}
 
     def make() -> Tuple[np.ndarray, Dict[str, Any]]:
         array = preprocess(args.seed, extra["noises"], latent, classes)
         return array, {"noises": extra["noises"], "classes": classes, "seed": args.seed}
 
-    return dataset.Preprocessing([("input", [])], args.save_path, make, settings,
+    return dataset.Preprocessing([("input", [])], args.save_path, make, used,
                                  4 * extra["noises"] * classes * (latent + classes), bins=".", variant=told)
 
 
@@ -71,13 +71,6 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     journal.complete(["input"], variant=dict(work.variant))
     print(f"{folder / 'input.bin'}: {array.shape[0]} rows of {work.settings['latent']} noise values and "
           f"{about['classes']} for the label, seed {about['seed']}")
-
-
-def seed_number(text: str) -> int:
-    """An argparse type: a whole number from 0."""
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"expected a whole number, 0 or more, found {text!r}")
-    return int(text)
 
 
 if __name__ == "__main__":

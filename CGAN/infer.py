@@ -11,8 +11,8 @@ import numpy as np
 import digit_classifier
 import util
 from CGAN_postprocess import read_digits
-from CGAN_preprocess import preprocess, seed_number
-from common.base import errors, facts
+from CGAN_preprocess import preprocess
+from common.base import errors, facts, settings
 from common.engines import interface
 from common.publish import gallery, tries
 
@@ -38,7 +38,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     model = facts.load(__file__)
     parser = tries.parser(__doc__, "build/CGAN.onnx", None)
     parser.add_argument("digits", type=digits, metavar="DIGITS", help="what to write, e.g. 7 or 2026")
-    parser.add_argument("--seed", type=seed_number, default=model.extra["seed"], help="of the noise: another seed, "
+    parser.add_argument("--seed", type=settings.whole(0), default=model.extra["seed"], help="of the noise: another seed, "
                         "another hand (default: %(default)s)")
     args = parser.parse_args(argv)
     session, made = interface.load(args.device_id, args.model), tries.Tries(args.output, model.title)

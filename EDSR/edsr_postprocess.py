@@ -55,12 +55,12 @@ def read_output(path: Path, scale: int, shape: Optional[Sequence[int]] = None) -
     shape: of the sample that was preprocessed, [1, 3, H, W]; None: a square, whose side follows from the file's length.
     """
     if shape:
-        return dataset.read_bin(path, (1, 3, scale * shape[2], scale * shape[3]))
+        return dataset.read_result(path, (1, 3, scale * shape[2], scale * shape[3]))
     side = math.isqrt(path.stat().st_size // 12)
     if side % scale or side ** 2 * 12 != path.stat().st_size or not side:
         raise UserError(f"{path}: {path.stat().st_size} bytes are no float32 [1,3,{scale}S,{scale}S]; "
                         "the file is truncated or of another model; run the inference again")
-    return dataset.read_bin(path, (1, 3, side, side))
+    return dataset.read_result(path, (1, 3, side, side))
 
 
 def main_output(outputs: Mapping[int, Path]) -> Path:

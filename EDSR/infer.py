@@ -34,7 +34,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = tries.parser(__doc__, "build/try/edsr_free.onnx").parse_args(argv)
     session, made = interface.load(args.device_id, args.model), tries.Tries(args.output, facts.load(__file__).title)
     for path in tries.find(args.pictures):
-        picture = pictures.read_rgb(path)
+        picture = pictures.read_rgb(path, upright=True)
         try:
             found = infer(session, picture)
         except ValueError as error:  # larger than a model of fixed size takes

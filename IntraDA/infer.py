@@ -26,7 +26,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     model = facts.load(__file__)
     session, made = interface.load(args.device_id, args.model), tries.Tries(args.output, model.title)
     for path in tries.find(args.pictures):
-        photo = pictures.read_rgb(path)
+        photo = pictures.read_rgb(path, upright=True)
         classes = infer(session, photo, model)
         colours = cityscapes.colours(classes)
         over = (0.45 * photo + 0.55 * colours).astype(np.uint8)

@@ -19,7 +19,7 @@ def equal_classes(found: files.PathLike, expected: files.PathLike, shape: Sequen
     ours, theirs = main_outputs(found), main_outputs(expected)
     result_files.check_pairs(theirs, ours, found)
     size = cityscapes.HEIGHT, cityscapes.WIDTH
-    return {stem: float(100 * (segment(dataset.read_bin(ours[stem], shape)[0], *size)
+    return {stem: float(100 * (segment(dataset.read_result(ours[stem], shape)[0], *size)
                                == segment(dataset.read_bin(theirs[stem], shape)[0], *size)).mean())
             for stem in sorted(theirs)}
 

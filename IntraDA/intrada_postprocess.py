@@ -231,7 +231,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
               f"(pixels of the right class: {result['pixel_accuracy_percent']:.3f} %)")
         print(f"mIoU: {result['mIoU_percent']:.3f}")  # the reference's name for it, for who greps it
 
-    return evaluation.Evaluation(taken, lambda stem: found[stem], lambda path: dataset.read_bin(path, shape), one,
+    return evaluation.Evaluation(taken, lambda stem: found[stem], lambda path: dataset.read_result(path, shape), one,
                                  finish, output=-1, shape=shape, row=ROW, needs=lambda stem: [labels[stem]],
                                  leaves=lambda stem, name: [picture_of(stem)])
 

@@ -45,7 +45,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
     samples: List[Sample] = [read(pictures.read_rgb(photo), cityscapes.read_labels(labels))
                              for photo, labels, _ in streets.training(args.streets, args.count)]
-    # rare classes count for more: 1 / ln(1.02 + share), from ENet (Paszke et al., arXiv 1606.02147)
+    # rare classes count for more: 1 / ln(1.05 + share), after ENet (Paszke et al., arXiv 1606.02147; 1.02 there)
     share = np.bincount(np.concatenate([ids[ids != cityscapes.IGNORED] for _, ids in samples]), minlength=classes)
     weight = torch.tensor(1 / np.log(1.05 + share / share.sum()), dtype=torch.float32)
 

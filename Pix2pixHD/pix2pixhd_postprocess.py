@@ -43,7 +43,7 @@ def to_uint8(output: np.ndarray) -> np.ndarray:
 
 def read_output(path: Path, size: Tuple[int, int]) -> np.ndarray:
     """A result file as float32 [1, 3, H, W]. size: width, height."""
-    return dataset.read_bin(path, (1, 3, size[1], size[0]))
+    return dataset.read_result(path, (1, 3, size[1], size[0]))
 
 
 def read_picture(path: Path, size: Tuple[int, int]) -> np.ndarray:

@@ -39,7 +39,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     model = facts.load(__file__)
     session, made = interface.load(args.device_id, args.model), tries.Tries(args.output, model.title)
     for path in tries.find(args.pictures):
-        picture = pictures.read_rgb(path)
+        picture = pictures.read_rgb(path, upright=True)
         mask = infer(session, picture, model)
         count = cv2.connectedComponents(mask.astype(np.uint8))[0] - 1  # without the ground
         height, width, side = *picture.shape[:2], mask.shape[0]

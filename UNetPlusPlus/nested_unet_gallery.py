@@ -53,7 +53,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     def draw(entry: Mapping[str, Any]) -> gallery.Row:
         name = entry["sample"]
         (image,), (mask,) = (preprocess_nested_unet.find(folder, [name]) for folder in (args.images, args.masks))
-        return row(name, entry["value"], pictures.read_rgb(image), dataset.read_bin(found[name], shape)[0, 0] > 0,
+        return row(name, entry["value"], pictures.read_rgb(image), dataset.read_result(found[name], shape)[0, 0] > 0,
                    preprocess_nested_unet.read_mask(mask) / 255 > 0.5)
 
     entries = reports.accuracy(args.accuracy, model)["rows"]

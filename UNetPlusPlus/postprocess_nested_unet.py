@@ -102,7 +102,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
         print(f"IoU over {len(rows)} images: {mean:.4f}")
         print(f"IoU: {mean:.4f}")  # the reference's own last line, for who greps it
 
-    return evaluation.Evaluation(taken, lambda sample: found[sample], lambda path: dataset.read_bin(path, shape), one,
+    return evaluation.Evaluation(taken, lambda sample: found[sample], lambda path: dataset.read_result(path, shape), one,
                                  finish, shape=shape, row=ROW, needs=lambda sample: [masks[sample]])
 
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 import preprocess_nested_unet
-from common.base import errors, facts, files, pictures, settings
+from common.base import errors, facts, files, pictures, settings, uses
 from common.base.errors import UserError
 from common.base.journal import Journal, stamp
 from common.base.progress import progress
@@ -97,18 +97,19 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parser.parse_args(argv)
     dst = Path(args.dst)
     folders = samples(args.raw, args.ids)
-    journal = Journal(dst / "prepared.json", {"side": side, "code": files.sha256(__file__)})
+    journal = Journal(dst / "prepared.json", {"side": side, "code": uses.digest()})
     done = 0
     for folder in progress(folders, "prepare"):
         source = Source(folder)
         targets = [dst / "images" / f"{folder.name}.png", dst / "masks" / "0" / f"{folder.name}.png"]
         record: Dict[str, Any] = {"source": str(folder), "stamp": source.stamp(), "masks": len(source.masks)}
         kept = journal.finished.get(folder.name)
-        if kept == {"id": folder.name, **record} and all(target.is_file() for target in targets):
+        if all(target.is_file() for target in targets) and \
+                kept == {"id": folder.name, **record, "made": [stamp(target) for target in targets]}:
             continue
         for target, pixels in zip(targets, source.read(side)):
             pictures.write_rgb(target, pixels)
-        journal.add(folder.name, record)
+        journal.add(folder.name, {**record, "made": [stamp(target) for target in targets]})
         done += 1
     journal.complete([folder.name for folder in folders])
     print(f"prepare: {len(folders)} samples in {dst} ({len(folders) - done} were there already)")

@@ -46,6 +46,16 @@ def record(path="res/d_onnxruntime.json"):
 INTO = ["--output", "./res", "--output_dirname", "d"]
 
 
+def test_a_run_that_finds_all_done_tells_of_the_one_that_computed(monkeypatch):
+    dataset(3)
+    monkeypatch.setenv("RESUME", "1")
+    run("--input", "bins", *INTO, "--batchsize", 1, "--warmup_count", 2)
+    Path("res/d_onnxruntime.json").write_text(Path("res/d_onnxruntime.json").read_text().replace(record()["date"], "2001-01-01T00:00:00+00:00"))
+    before = record()
+    run("--input", "bins", *INTO, "--batchsize", 1, "--warmup_count", 2)
+    assert before["warm_up_runs"] == 2 and {**record(), "performance_file": None} == {**before, "performance_file": None}
+
+
 @pytest.mark.parametrize("batch", [1, 2, 4, 8, 16])
 def test_seventeen_files_give_the_same_outputs_at_any_batch(batch, capsys):
     """The tool's own system test: 17 files, byte-identical outputs, ceil(17 / batch) runs."""
@@ -446,3 +456,7 @@ def test_auto_set_dymshape_mode_needs_a_free_model_and_shapes(free, spoil, more,
     with pytest.raises(UserError) as raised:
         run("--input", "arrays", *INTO, *more)
     assert part in str(raised.value) and not Path("res").exists()
+
+
+def test_names_with_digits_that_are_no_numbers_are_sorted_too():
+    assert sorted(["a10.bin", "a1²2.bin", "a2.bin", "A1.bin"], key=ais_infer.natural_key) == ["A1.bin", "a1²2.bin", "a2.bin", "a10.bin"]

@@ -43,7 +43,7 @@ SCRIPT = "from common.convert import export\nfrom common.data import dataset\nda
     ("from common.convert import upstream\nupstream.fetch()", "from common.convert import upstream\nupstream.fetch()"),
     ("# as `python3 -m common.tools.perf FILE` and common.base.files.size do\n",
      "# as `python3 -m common perf FILE` and common.files_size do\n"),
-    ("from common.convert import export\nexport.OPSET", "import common\ncommon.OPSET")])
+    ("from common.convert import opset\nopset.OPSET", "import common\ncommon.OPSET")])
 def test_a_script_names_a_copys_definitions(before, after):
     assert bundle.script(before) == after
 
@@ -128,6 +128,14 @@ def test_a_copys_functions_do_what_those_of_the_collection_do(module, tmp_path):
         with pytest.raises(module.UserError, match=re.escape(part)):
             module.read_json(tmp_path / "manifest.json", "manifest")
     assert module.files_size(2048) == "2.0 kB"
+
+
+def test_facts_that_were_edited_in_a_copy_are_one_line(module, tmp_path):
+    facts = json.loads((ROOT / "EDSR/facts.json").read_text())
+    for wrong in ({**facts, "inputs": "x"}, {**facts, "metric": []}, {"name": "EDSR"}, {**facts, "references": [{"what": 1}]}):
+        (tmp_path / "facts.json").write_text(json.dumps(wrong))
+        with pytest.raises(module.UserError, match="facts.json: does not tell a model's facts"):
+            module.facts_load(tmp_path)
 
 
 def said(check, error, value, kind):

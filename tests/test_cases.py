@@ -72,7 +72,7 @@ def named(tmp_path_factory) -> Path:
 
 def test_10_a_name_that_is_not_utf8_is_named(project, named):
     result = edsr(project, named / "not_utf8")
-    assert result.returncode == 2 and "its name is not UTF-8; rename it" in result.stderr and "Traceback" not in result.stderr
+    assert result.returncode == 2 and "its path is not UTF-8; rename it" in result.stderr and "Traceback" not in result.stderr
 
 
 def test_10_a_picture_named_like_a_result_is_a_sample(project, named):

@@ -18,6 +18,7 @@ import CGAN_agreement
 import CGAN_postprocess
 import CGAN_preprocess
 import digit_classifier
+import onnx_models
 import train_classifier
 import util
 from common.base.errors import UserError
@@ -73,6 +74,15 @@ def test_the_number_of_noise_values_is_read_off_the_checkpoint(tmp_path, run):
     assert result.returncode == 0, result.stderr
     rows = np.fromfile(tmp_path / "prep/input.bin", np.float32).reshape(100, 30)
     assert (rows[13, 20:] == np.eye(10)[3]).all()
+
+
+def test_where_the_model_tells_the_number_of_noise_values_the_checkpoint_is_not_read(tmp_path, run):
+    """An NPU host that preprocesses has no torch."""
+    onnx_models.affine(tmp_path / "m.onnx", metadata={"latent": "20"})
+    result = run("-X", "importtime", FOLDER / "CGAN_preprocess.py", "--save_path", tmp_path, "--pth_path", tmp_path / "none.pth", "--onnx",
+                 tmp_path / "m.onnx")
+    assert result.returncode == 0, result.stderr
+    assert len(np.fromfile(tmp_path / "input.bin", np.float32)) == 100 * 30 and not re.search(r"\| +torch$", result.stderr, re.MULTILINE)
 
 
 def test_preprocess_leaves_other_files_of_the_folder_alone(tmp_path, run):

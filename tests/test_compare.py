@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from common.base import facts, metrics
+from common.base.errors import UserError
+from common.data import dataset
 from common.judge import agreement, compare
 from conftest import ROOT, environment, own_lines
 from test_report import accuracy, run_record
@@ -101,6 +103,17 @@ def test_an_om_that_writes_float16_is_compared_too(tmp_path):
         metrics.difference(value.astype(np.float16), value)["max_abs"])
 
 
+def test_its_outputs_are_read_as_float32_by_whoever_takes_results(tmp_path):
+    value = np.linspace(-2, 2, 12, dtype=np.float32)
+    value.astype(np.float16).tofile(tmp_path / "half.bin")
+    value.tofile(tmp_path / "whole.bin")
+    half, whole = (dataset.read_result(tmp_path / f"{name}.bin", (3, 4)) for name in ("half", "whole"))
+    assert half.dtype == whole.dtype == np.float32 and np.array_equal(half.ravel(), value.astype(np.float16))
+    (tmp_path / "whole.bin").write_bytes(bytes(26))
+    with pytest.raises(UserError, match="expected 48 bytes .3x4 float32., found 26"):
+        dataset.read_result(tmp_path / "whole.bin", (3, 4))
+
+
 def test_onnx_on_a_gpu_is_named_and_seeded_weights_claim_no_accuracy(build):
     (build / "inputs.json").write_text(json.dumps({"data": "demo", "checkpoint": "seeded"}))
     shutil.rmtree(build / "compare/OM")
@@ -185,6 +198,17 @@ def test_make_compare_runs_further_engines_on_the_same_samples(edsr, tmp_path):
     own = json.loads((edsr / "build/result/onnxruntime_batchsize_1_device_0.json").read_text())
     assert own["provenance"]["backend"] == "onnxruntime"  # the stages' own results are as before
     assert "OpenVINO" not in make(edsr).stdout  # nor has a later table a column that was not asked for
+
+
+@pytest.mark.parametrize("stage, counts", [
+    ("infer", "LIMIT=7 DEVICE=cann THREADS=3 ATC_PRECISION=must_keep_origin_dtype"), ("compare-cpu", "LIMIT=7 THREADS=3"),
+    ("compare-cann", "LIMIT=7 THREADS=3 ATC_PRECISION=must_keep_origin_dtype"), ("int8-run", "LIMIT=7 THREADS=3"),
+    ("sweep-bs1-t3-cann", "ATC_PRECISION=must_keep_origin_dtype"), ("sweep-bs1-t3-cpu", ""), ("export", "")])
+def test_what_a_stages_figures_depend_on_makes_it_stale(stage, counts):
+    done = subprocess.run(["make", "-s", "-n", "-C", str(ROOT / "CGAN"), "-f", "-", "help", "DEVICE=cann", "THREADS=3", "LIMIT=7",
+                           "ATC_PRECISION=must_keep_origin_dtype"], capture_output=True, text=True, env=environment(),
+                          input=f"include Makefile\n$(info <$(strip $(call settings,{stage}))>)\n")
+    assert f"<{counts}>" in done.stdout.splitlines(), done.stdout + done.stderr
 
 
 def test_make_rehearse_has_half_precision_as_a_column_and_another_overflow_counts_as_a_change(edsr):

@@ -20,7 +20,7 @@ from common.base import facts, json_files
 from common.base.errors import UserError
 from common.data import result_files
 from common.dev import readme
-from common.devices import processes, tool
+from common.devices import merging, processes, tool
 from common.infer import offline, several
 from common.judge import reports
 from common.publish import report
@@ -170,6 +170,17 @@ def test_dated_folders_are_merged_into_one_that_is_found_as_the_newest(place):
         assert json.loads(Path(offline.beside(str(merged))).read_text())["sample_count"] == 11
 
 
+@pytest.mark.parametrize("name, line", [("ais_infer", ["--batchsize", 1, "--output_dirname", "d"]), ("msame", [])])
+def test_a_rerun_that_goes_on_finds_all_done_and_leaves_the_samples_alone(name, line, place):
+    before = {path.name: path.stat().st_ctime_ns for path in (place / "bins").iterdir()}
+    (place / "all").mkdir()
+    for _ in range(2):
+        good(split("0,1", name, "--model", "m.onnx", "--input", "bins", *line, "--output", "all", cwd=place, RESUME="1"))
+    assert {path.name: path.stat().st_ctime_ns for path in (place / "bins").iterdir()} == before
+    logs = [(place / f"all/devices/device{device}.log").read_text() for device in (0, 1)]
+    assert not any(re.search("runcount:[1-9]|start to process", log) for log in logs), logs
+
+
 # figures
 
 def test_the_merged_figures_are_those_of_the_devices_files_together(place):
@@ -195,6 +206,14 @@ def test_the_merged_figures_are_those_of_the_devices_files_together(place):
     assert (read.backend, read.devices, read.batch) == ("onnxruntime", 2, 2)
     assert "samples/s on 2 devices together: " in "\n".join(perf.show(read))
     assert "sum of the devices'" in read.definition
+
+
+def test_devices_whose_tool_runs_threads_tell_no_single_runs():
+    """ais_bench with --threads notes when each run began and ended, side by side."""
+    figures = {"sample_count": 4, "compute_ms": {"mean": 2.0, "min": 1.0, "max": 3.0}}
+    with_times, without = {**figures, "compute_ms": {"mean": 4.0}}, figures
+    assert merging.compute([(with_times, [4.0]), (without, merging.single_runs([[0.5, 2.5], [0.6, 2.7]]))], 1) == {"mean": 3.0}
+    assert merging.single_runs([1.5, 2.5]) == [1.5, 2.5]
 
 
 # what is refused

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import edsr_postprocess
 import edsr_preprocess
 import get_max_size
 import make_lr
-from conftest import ROOT, one_line_error, shared
+from conftest import ROOT, environment, one_line_error, shared
 
 EDSR = ROOT / "EDSR"
 
@@ -362,6 +363,21 @@ def test_inferred_shapes_show_the_input_of_the_pixel_shuffle(tmp_path, run):
     result = run(EDSR / "infer_onnx_shape.py", "--onnx", "x.onnx", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "input [1, 32, 16, 16], output [1, 8, 32, 32]" in result.stdout
+
+
+def test_of_two_layouts_the_script_takes_the_one_that_make_takes(tmp_path):
+    for name in ("LR", "HR", "div2k/LR", "div2k/HR"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "x.pth").touch()
+    told = subprocess.run(["bash", str(EDSR / "test/eval_acc_perf.sh"), f"--datasets_path={tmp_path}", f"--pth={tmp_path}/x.pth"],
+                          capture_output=True, text=True, env=environment())
+    assert told.returncode == 1 and f"{tmp_path}/div2k/LR: " in told.stderr, told.stderr
+    try:
+        subprocess.run(["make", "-s", "-C", str(EDSR), "size", "B=build_order", f"DATASETS_PATH={tmp_path}"], capture_output=True,
+                       env=environment())
+        assert os.readlink(EDSR / "build_order/data/LR") == f"{tmp_path}/div2k/LR"
+    finally:
+        shutil.rmtree(EDSR / "build_order", ignore_errors=True)
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in EDSR.glob("*.py") if path.name != "edsr.py"))

@@ -8,7 +8,7 @@ import onnx
 import pytest
 import torch
 
-from common.base import facts
+from common.base import facts, metrics
 from common.base.errors import UserError
 from common.convert import export
 from common.judge import agreement
@@ -108,9 +108,9 @@ def test_random_integer_inputs_keep_their_dtype_and_range():
 
 def test_the_worst_of_two_is_kept_and_nan_is_worst_of_all():
     worst = {"cosine": 0.9, "max_abs": 1.0}
-    export.merge_worst(worst, {"cosine": 0.99, "max_abs": 2.0})
+    metrics.merge_worst(worst, {"cosine": 0.99, "max_abs": 2.0})
     assert worst == {"cosine": 0.9, "max_abs": 2.0}
-    export.merge_worst(worst, {"cosine": float("nan"), "max_abs": 0.0})
+    metrics.merge_worst(worst, {"cosine": float("nan"), "max_abs": 0.0})
     assert np.isnan(worst["cosine"]) and worst["max_abs"] == 2.0
 
 

@@ -26,6 +26,14 @@ def test_half_a_line_at_the_end_is_passed_over(tmp_path):
     assert list(Journal(tmp_path / "m.json", {}).finished) == ["a"]
 
 
+def test_a_name_that_holds_a_line_separator_of_unicode_is_no_line_end(tmp_path):
+    journal = Journal(tmp_path / "m.json", {})
+    for name in ("a", "b\u2028c", "d\x85e", "f"):
+        journal.add(name, {})
+    journal.close()
+    assert list(Journal(tmp_path / "m.json", {}).finished) == ["a", "b\u2028c", "d\x85e", "f"]
+
+
 def test_another_recipe_forgets_everything(tmp_path):
     journal = Journal(tmp_path / "m.json", {"size": 3})
     journal.add("a", {})

@@ -422,7 +422,7 @@ def test_the_facts_name_their_schema_for_editors(path):
     assert (path.parent / named).resolve() == json_files.SCHEMAS / "facts.schema.json"
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "../a", "a/b", "/a", "a\0b", "a\nb", "a\rb", "\x7f", "x" * 242])
+@pytest.mark.parametrize("name", ["", ".", "..", "../a", "a/b", "/a", "a\0b", "a\nb", "a\rb", "\x7f", "x" * 242, "a\ud800"])
 def test_a_name_that_is_none_is_refused(name):
     with pytest.raises(UserError, match="list.txt: sample"):
         names.check(name, "list.txt")

@@ -9,7 +9,7 @@ from PIL import Image
 
 from common.base import pictures, settings
 from common.base.errors import UserError
-from conftest import shared
+from conftest import ROOT, one_line_error, shared
 
 
 def test_pictures_are_found_sorted_in_any_case_and_hidden_files_are_passed_over(tmp_path):
@@ -132,9 +132,18 @@ def test_a_dangling_link_and_a_pipe_are_not_passed_over(tmp_path):
 def test_a_name_that_is_not_utf8_is_one_line(tmp_path):
     with open(os.fsencode(tmp_path) + b"/caf\xe9.png", "wb") as file:
         Image.new("L", (2, 2)).save(file, "PNG")
-    with pytest.raises(UserError, match=r"caf\\xe9.png: its name is not UTF-8") as error:
+    with pytest.raises(UserError, match=r"caf\\xe9.png: its path is not UTF-8") as error:
         pictures.find(tmp_path)
     str(error.value).encode("utf-8")
+
+
+def test_a_folder_whose_name_is_not_utf8_is_one_line(tmp_path, run):
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/lr\xff")
+    os.mkdir(folder)
+    Image.new("RGB", (8, 8)).save(os.path.join(folder, "a.png"))
+    one_line_error(run(ROOT / "EDSR/edsr_preprocess.py", "-s", folder, "-d", tmp_path / "prep", "--size", 8), r"lr\xff/a.png: its path is not UTF-8")
+    for given in (("--data", folder), ("--pth", os.path.join(folder, "a.png"))):
+        one_line_error(run("-m", "common.make.check", tmp_path / "build", "--link", "LR=.", *given), r"lr\xff", "is not UTF-8; rename it")
 
 
 def test_pictures_one_level_too_deep_are_pointed_at(tmp_path):
@@ -169,3 +178,22 @@ def test_a_full_disk_leaves_no_picture(tmp_path, monkeypatch, suffix):
     with pytest.raises(OSError):
         pictures.write_rgb(tmp_path / f"a{suffix}", np.zeros((4, 4, 3), np.uint8))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_photo_is_turned_as_the_camera_says_where_that_is_asked_for(tmp_path):
+    photo = Image.new("RGB", (40, 20), (200, 0, 0))
+    photo.paste((0, 0, 200), (0, 0, 20, 20))  # the left half; orientation 6: it is the upper one
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo.save(tmp_path / "p.jpg", exif=exif, quality=95)
+    assert pictures.read_rgb(tmp_path / "p.jpg").shape == (20, 40, 3)
+    upright = pictures.read_rgb(tmp_path / "p.jpg", upright=True)
+    assert upright.shape == (40, 20, 3) and upright[:15, :, 2].min() > 150 and upright[25:, :, 0].min() > 150
+
+
+def test_32_bits_are_not_cut_to_16(tmp_path):
+    Image.fromarray(np.full((4, 4), 70000, np.int32)).save(tmp_path / "d.tif")
+    with pytest.raises(UserError, match="d.tif: has 32 bits a channel, expected 8 or 16"):
+        pictures.read_values(tmp_path / "d.tif")
+    with pytest.raises(UserError, match="d.tif: expected ids in 16-bit grey, found a picture of 32-bit"):
+        pictures.read_ids(tmp_path / "d.tif", 16)

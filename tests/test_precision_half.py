@@ -150,6 +150,21 @@ def test_sums_in_half_leave_an_average_pool_an_average_pool(tmp_path, inside):
     assert 0 < np.abs(once - all_of_it).max() <= 2 ** -11 * 2
 
 
+def test_an_average_pool_that_pads_by_itself_keeps_its_shape_and_a_bias_that_is_left_out_is_none(tmp_path):
+    pool = helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER")
+    path = onnx_models.save(tmp_path / "m.onnx", [pool], [("x", [1, 2, 4, 4], FLOAT)], [("y", [1, 2, 2, 2], FLOAT)])
+    x = np.random.default_rng(3).random((1, 2, 4, 4)).astype(np.float32)
+    (once,), (all_of_it,) = computed(path, x), computed(path, x, how=Mode(sums="f16"))
+    assert once.shape == all_of_it.shape and 0 < np.abs(once - all_of_it).max() <= 2 ** -11 * 2
+    with_bias = onnx.load(str(conv(tmp_path / "b.onnx", norm=True, relu=False)))
+    found = []
+    for name in ("b", ""):
+        with_bias.graph.node[0].input[2] = name
+        onnx.save(with_bias, str(tmp_path / "b.onnx"))
+        found.append(computed(tmp_path / "b.onnx", x[:, :1])[0])
+    assert np.abs(found[0] - found[1] - 0.1 * 1.3 / np.sqrt(0.7)).max() < 0.02
+
+
 def test_the_engine_says_that_it_rehearses_and_gives_half_precision_numbers(tmp_path, monkeypatch):
     path = conv(tmp_path / "m.onnx")
     session = sessions.open_session(path, "cpu", 1, precision="f16")
@@ -166,6 +181,21 @@ def test_the_engine_says_that_it_rehearses_and_gives_half_precision_numbers(tmp_
     monkeypatch.setenv("OVERFLOW", "wrap")
     with pytest.raises(UserError, match="OVERFLOW=wrap: expected one of saturate, inf"):
         sessions.open_session(path)
+
+
+def test_a_run_is_not_taken_up_with_another_list_of_kept_operators_of_the_same_length(tmp_path, monkeypatch):
+    nodes = [helper.make_node("MatMul", ["x", "a"], ["h"], name="first"), helper.make_node("MatMul", ["h", "a"], ["y"], name="second")]
+    path = onnx_models.save(tmp_path / "m.onnx", nodes, [("x", [1, 12], FLOAT)], [("y", [1, 12], FLOAT)],
+                            [onnx_models.constant("a", np.random.default_rng(0).normal(size=(12, 12)))])
+    onnx_models.samples(tmp_path / "in", 2)
+    found = {}
+    for name in ("first", "second", "second"):
+        (tmp_path / "keep.cfg").write_text(name + "\n")
+        done = onnx_models.tool("ais_infer", "--model", path, "--input", "in", "--output", ".", "--output_dirname", "out",
+                                cwd=tmp_path, PRECISION="f16", KEEP="keep.cfg", RESUME="1")
+        assert done.returncode == 0, done.stderr
+        found.setdefault(name, []).append((tmp_path / "out/s0_0.bin").read_bytes())
+    assert found["first"][0] != found["second"][0] == found["second"][1]
 
 
 def test_the_engine_is_named_cpu_f16_and_other_devices_have_none():

@@ -20,6 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 import onnx_models
+from common.engines import half
 from common.infer import ray_data
 from conftest import ROOT, environment, heed_ctrl_c, one_line_error
 
@@ -126,6 +127,12 @@ def test_a_cluster_that_does_not_answer_is_said_at_once(place):
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"  # nobody listens there
         one_line_error(plain_errors(stream(place, STREAM="ray", RAY_ADDRESS=address)), address, "nothing answers")
+
+
+def test_the_machines_of_a_cluster_are_given_all_that_an_engine_reads():
+    sources = "".join(path.read_text() for path in (ROOT / "common/engines").glob("*.py"))
+    read = {*re.findall(r'environ\.get\("([A-Z_]+)"', sources), *half.CHOICES}
+    assert len(read) > 5 and read <= set(ray_data.PASSED)
 
 
 @pytest.mark.parametrize("cpus, variables, expected", [

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import onnx
@@ -37,6 +38,11 @@ def test_an_equal_model_passes_and_the_figures_are_written(tmp_path, run):
     assert json.loads((tmp_path / "mark.json").read_text()) == {
         "nodes_before": 2, "nodes_after": 2, "cosine": pytest.approx(1), "max_abs": 0, "relative_euclidean": 0,
         "relative_max": 0}
+
+
+def test_pytorch_is_not_loaded_for_it(tmp_path, run):
+    result = run("-X", "importtime", "-m", "common.convert.simplify", *two_models(tmp_path))
+    assert result.returncode == 0 and not re.search(r"\| +torch$", result.stderr, re.MULTILINE)
 
 
 def test_a_model_with_a_folded_node_passes(tmp_path):

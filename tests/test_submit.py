@@ -144,6 +144,30 @@ def test_speed_counts_only_as_an_npu_measured_it(by, rate, level, tmp_path):
     assert modelzoo.level(tmp_path) == "FuncStatus:NOK\nPrecisionStatus:NOK\nPerfStatus:NOK\n"
 
 
+@pytest.mark.parametrize("rate, level", [(23370.0, "NOK"), (2.4e5, "OK")])
+def test_a_reference_in_runs_of_a_whole_batch_is_turned_into_samples(rate, level, tmp_path):
+    shutil.copy(ROOT / "CGAN/facts.json", tmp_path)  # T4: 2337 runs/s of a hundred digits
+    result = json.loads((ROOT / "CGAN/results.json").read_text())[0]
+    result["by"] = "NPU, CANN 5.1.RC2"
+    for run in result["performance"]:
+        run["samples_per_s"] = rate
+    (tmp_path / "results.json").write_text(json.dumps([result]))
+    assert modelzoo.level(tmp_path).splitlines()[-1] == f"PerfStatus:{level}"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_one_line_command_of_the_readme_has_what_its_script_demands(model, made):
+    text = (made(model) / "README.md").read_text()
+    (line,) = re.findall(r"^bash test/eval_acc_perf.sh.*$", text[text.index("一键执行"):], re.MULTILINE)
+    demanded = set(re.findall(r"(\w+):\w+!", (ROOT / model / "test/eval_acc_perf.sh").read_text()))
+    assert set(re.findall(r"--(\w+)=", line)) == demanded
+
+
+def test_a_command_that_does_not_end_is_a_finding(tmp_path, monkeypatch):
+    monkeypatch.setattr(submit, "PATIENCE", 0.2)
+    assert submit.run(tmp_path, sys.executable, "-c", "import time; time.sleep(9)") == "did not end within 0.2 s"
+
+
 def test_an_address_without_a_purpose_is_an_error(made, tmp_path):
     folder = shutil.copytree(made("EDSR"), tmp_path / "EDSR")
     (folder / "x.txt").write_text("https://example.com/page\n")

@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import copy
+import re
 
 import pytest
 
 from common.base.errors import UserError
 from common.npu import testcase
+from conftest import MODELS, ROOT
 
 REPORT = {"model": "EDSR", "agreement": {"verdict": "pass", "samples": 2, "cosine": 1.0}, "performance": [
     {"model": "x.onnx", "batch": 1, "samples_per_s": 2.5, "compute_ms": {"mean": 400.0}, "backend": "onnxruntime",
@@ -30,3 +32,12 @@ def test_without_agreement_or_speed_it_fails(break_it, part):
     break_it(report)
     with pytest.raises(UserError, match=part):
         testcase.check(report)
+
+
+@pytest.mark.parametrize("folder", [*MODELS, "common/dev/template"])
+def test_a_folder_without_makefile_is_tested_on_what_make_tests_it_on(folder):
+    script, make = (ROOT / folder / name for name in ("test/offline_inference_testcase.sh", "Makefile"))
+    widths, drawn = (re.findall(rf"^{name} *:?= (.*)$", make.read_text(), re.MULTILINE) for name in ("SELFTEST", "DEMO"))
+    seeded = re.findall(r"^seeded=\((.*)\)$", script.read_text(), re.MULTILINE)
+    assert [text.replace('"', "") for text in seeded] == widths
+    assert re.findall(r"-m common\.data\.demo\.(\w+) ", script.read_text()) == [text.split()[0] for text in drawn]

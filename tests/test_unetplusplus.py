@@ -315,6 +315,18 @@ def test_prepare_merges_the_masks_and_resizes_both_as_opencv_does(raw, run):
         assert mask.dtype == np.uint8 and (mask == np.floor(cv2.resize(whole, (96, 96)) * 255)).all()
 
 
+def test_prepare_makes_what_was_edited_and_all_where_the_code_is_another(raw, run):
+    def prepared():
+        return run(UNET / "prepare_dsb2018.py", "stage1_train", "out", cwd=raw).stdout
+    assert "(0 were" in prepared() and "(2 were" in prepared()
+    Image.new("L", (96, 96)).save(raw / "out/masks/0/k1.png")
+    assert "(1 were" in prepared() and cv2.imread(str(raw / "out/masks/0/k1.png"), -1).max() == 255
+    kept = json.loads((raw / "out/prepared.json").read_text())
+    kept["recipe"]["code"] = "0" * 64  # of another version of what it imports
+    (raw / "out/prepared.json").write_text(json.dumps(kept))
+    assert "(0 were" in prepared()
+
+
 def test_a_raw_mask_counts_above_127():
     masks = [np.array([[127, 128, 0]], np.uint8), np.array([[0, 0, 255]], np.uint8)]
     assert prepare_dsb2018.merge(masks, 1, 3).tolist() == [[0, 1, 1]]

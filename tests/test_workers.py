@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.base import workers
+from common.base import settings, workers
 from common.base.errors import UserError
 from conftest import ROOT, environment, heed_ctrl_c, one_line_error
 
@@ -124,6 +124,29 @@ def test_the_number_follows_jobs_then_memory_then_cores(monkeypatch):
         monkeypatch.setenv("JOBS", wrong)
         with pytest.raises(UserError, match=f"JOBS={wrong}: expected a whole number"):
             workers.count()
+
+
+@pytest.mark.parametrize("written, expected", [
+    ({"cpu.max": "150000 100000"}, 2), ({"cpu.max": "max 100000"}, 64), ({"cpu.max": "5000 100000"}, 1), ({}, 64),
+    ({"cpu/cpu.cfs_quota_us": "400000", "cpu/cpu.cfs_period_us": "100000"}, 4),
+    ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 64)])
+def test_a_containers_share_of_the_processor_is_all_that_counts(written, expected, tmp_path, monkeypatch):
+    (tmp_path / "cpu").mkdir()
+    for name, text in written.items():
+        (tmp_path / name).write_text(text + "\n")
+    monkeypatch.setattr(settings, "CGROUP", str(tmp_path))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)))
+    assert settings.cores() == expected
+
+
+def test_a_containers_memory_is_what_it_has_left_and_what_it_keeps_of_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(settings, "CGROUP", str(tmp_path))
+    whole = workers.available()
+    for name, text in (("max", "max"), ("current", "900"), ("stat", "anon 400\ninactive_file 500\n")):
+        (tmp_path / f"memory.{name}").write_text(text)
+    assert abs(workers.available() - whole) < whole / 4  # no limit
+    (tmp_path / "memory.max").write_text("1000\n")
+    assert workers.available() == 600
 
 
 def test_opencv_that_was_used_with_threads_before_does_not_stall_the_workers(monkeypatch):

@@ -22,8 +22,8 @@ script_options=(datasets_path:path! pth:path size:number res_scale:text devices:
 on_devices "$devices"
 [[ -n ${BENCHMARK[0]}${AIS_INFER[0]} ]] || no_tool benchmark
 
-data=$datasets_path
-[[ -d $data/LR ]] || data=$datasets_path/div2k
+data=$datasets_path/div2k
+[[ -d $data/LR ]] || data=$datasets_path
 [[ -d $data/LR && -d $data/HR ]] || {
     echo "error: $datasets_path: expected LR and HR, or div2k/LR and div2k/HR, there" >&2
     exit 1

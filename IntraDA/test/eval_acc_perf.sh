@@ -26,7 +26,7 @@ on_devices "$devices"
 [[ -n ${BENCHMARK[0]}${AIS_INFER[0]} ]] || no_tool benchmark
 
 data=$datasets_path
-[[ ! -d $data/cityscapes ]] || data=$data/cityscapes
+[[ -d $data/leftImg8bit || ! -d $data/cityscapes ]] || data=$data/cityscapes
 [[ -d $data/leftImg8bit/val && -d $data/gtFine/val ]] || {
     echo "error: $datasets_path: expected leftImg8bit/val and gtFine/val, or cityscapes with them, there" >&2
     exit 1

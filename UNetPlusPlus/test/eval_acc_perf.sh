@@ -22,7 +22,7 @@ on_devices "$devices"
 [[ -n ${AIS_INFER[0]}${BENCHMARK[0]} ]] || no_tool benchmark
 
 ids=val_ids.txt
-for own in "$datasets_path/dsb2018_96/val_ids.txt" "$datasets_path/val_ids.txt"; do
+for own in "$datasets_path/val_ids.txt" "$datasets_path/dsb2018_96/val_ids.txt"; do
     [[ ! -f $own ]] || ids=$own
 done
 data=$datasets_path

@@ -41,6 +41,11 @@ class Reference:
     devices: int = 1
     """Chips that the figure is of together."""
 
+    @property
+    def times(self) -> int:
+        """How many samples one of a throughput's unit is: what counts runs of a whole batch has as many in each."""
+        return self.batch or 1 if self.unit == "runs/s" else 1
+
 
 @dataclass(frozen=True)
 class Floor:
@@ -80,7 +85,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that is fixed from outside about one model; see FACTS in the model's README for their sources."""
+    """All that is fixed from outside about one model."""
 
     name: str
     title: str
@@ -116,6 +121,13 @@ def load(place: PathLike) -> Facts:
     if not path.exists():
         raise UserError(f"{path}: no such file; run this in a model's folder")
     raw = files.read_json(path, "facts")
+    try:
+        return _facts(raw)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # a copy for ModelZoo has no schema for it
+        raise UserError(f"{path}: does not tell a model's facts ({error!r}); it was edited, take the folder's own") from error
+
+
+def _facts(raw: Dict[str, Any]) -> Facts:
     span, floor = _span(raw["metric"]), raw["metric"].get("floor")
     return Facts(
         name=raw["name"], title=raw["title"], paper=raw["paper"], network=raw["network"],

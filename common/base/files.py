@@ -181,12 +181,12 @@ def passed_over(name: str) -> bool:
 
 
 def utf8(path: Path) -> Path:
-    """Give `path` back if its name is UTF-8, as the lists and manifests are that it is written into."""
+    """Give `path` back if it is UTF-8, as the lists and manifests are that it is written into."""
     try:
-        path.name.encode("utf-8")
+        os.fspath(path).encode("utf-8")
     except UnicodeEncodeError as error:
         shown = os.fsencode(path).decode("utf-8", errors="backslashreplace")
-        raise UserError(f"{shown}: its name is not UTF-8; rename it (convmv changes the encoding of many)") from error
+        raise UserError(f"{shown}: its path is not UTF-8; rename it (convmv changes the encoding of many)") from error
     return path
 
 

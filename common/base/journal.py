@@ -39,6 +39,7 @@ class Journal:
     existed: whether an earlier run left a journal here.
     left: the records of an earlier run, of this recipe or another: only files that they name may be removed.
     planned: the samples that an earlier run was to do, finished or not; their files are its own as well.
+    told: what an earlier run of this recipe that was complete said beside its samples.
 
     path: the JSON file that stands for the completed stage.
     recipe: all that the outputs depend on beside the samples (settings, checksums of code or model), as JSON
@@ -53,6 +54,7 @@ class Journal:
         self.finished: Dict[str, Dict[str, Any]] = {}
         self.left: Dict[str, Dict[str, Any]] = {}
         self.planned: Set[str] = set()
+        self.told: Dict[str, Any] = {}
         self.existed = self.path.exists() or self.path.with_name(f".{self.path.stem}.partial.jsonl").exists()
         self._partial = self.path.with_name(f".{self.path.stem}.partial.jsonl")
         self._file: Optional[IO[str]] = None
@@ -66,8 +68,9 @@ class Journal:
             self.left.update({record["id"]: record for record in whole["samples"]})
             if whole["recipe"] == self.recipe:
                 self._keep(whole["samples"])
+                self.told = {key: value for key, value in whole.items() if key != "samples"}
         if files.kind(self._partial) == "a file":
-            lines = self._partial.read_bytes().decode("utf-8", errors="replace").splitlines()
+            lines = self._partial.read_bytes().decode("utf-8", errors="replace").split("\n")[:-1]
             with contextlib.suppress(UserError):  # a killed run leaves half a line
                 begin = json_files.parse(lines[0] if lines else "", str(self._partial))
                 for line in lines[1:]:

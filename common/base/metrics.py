@@ -1,7 +1,7 @@
 """Metrics. Each takes arrays and gives a number; none reads a file."""
 from __future__ import annotations
 
-from typing import Dict
+from typing import Dict, Mapping
 
 import numpy as np
 
@@ -120,3 +120,13 @@ def difference(found: np.ndarray, expected: np.ndarray) -> Dict[str, float]:
     return {"cosine": float(a @ b) / norms if norms else float(gap == 0),
             "max_abs": float(np.abs(a - b).max()),
             "relative_euclidean": gap / scale if scale else float(gap > 0)}
+
+
+def merge_worst(worst: Dict[str, float], other: Mapping[str, float]) -> None:
+    """Keep in `worst` the worse of each figure: the smaller cosine, the larger differences. NaN is worst of all."""
+    for key, value in other.items():
+        kept = worst.get(key, value)
+        if np.isnan(kept) or np.isnan(value):
+            worst[key] = float("nan")
+        else:
+            worst[key] = min(kept, value) if key == "cosine" else max(kept, value)

@@ -22,7 +22,11 @@ def fault(name: str) -> Optional[str]:
         return "leads out of its folder"
     if CONTROL.search(name):
         return "holds a control character, such as a line's end"
-    if len(os.fsencode(stem(name))) > LONGEST:
+    try:
+        length = len(os.fsencode(stem(name)))
+    except UnicodeEncodeError:
+        return "holds half of a character, which no file's name can"
+    if length > LONGEST:
         return f"is longer than {LONGEST} bytes, so that no file's name can hold it and what the tools add"
     return None
 

@@ -80,7 +80,7 @@ def opened(path: PathLike) -> Iterator[Any]:
                         "it") from error
 
 
-def bits(image: Any) -> int:
+def depth(image: Any) -> int:
     """Bits a channel of an opened picture, as its file has them: Pillow decodes some of 16 bits into a mode of 8."""
     if image.format == "TIFF":
         return max(image.tag_v2.get(258) or (1,))  # BitsPerSample
@@ -97,8 +97,9 @@ def read_size(path: PathLike) -> Tuple[int, int]:
         return image.size
 
 
-def read_rgb(path: PathLike) -> "np.ndarray":
-    """Decode a picture with Pillow: uint8 [H, W, 3], RGB.
+def read_rgb(path: PathLike, upright: bool = False) -> "np.ndarray":
+    """Decode a picture with Pillow: uint8 [H, W, 3], RGB. upright: turned as its EXIF orientation says, as cameras and phones
+    leave photos; else as it is stored, as every dataset is read.
 
     Grey, palette and bilevel pictures are converted (a grey value fills all three channels), so are those with an alpha
     channel or a transparent colour where no pixel is transparent. Raises `UserError` for transparency, more than 8 bits
@@ -106,14 +107,18 @@ def read_rgb(path: PathLike) -> "np.ndarray":
     """
     import numpy as np
     with opened(path) as image:
-        return np.asarray(_to_rgb(path, image))
+        found = _to_rgb(path, image)
+        if upright:
+            from PIL import ImageOps
+            found = ImageOps.exif_transpose(found)
+        return np.asarray(found)
 
 
 def _to_rgb(path: PathLike, image: Any, grey: bool = False) -> Any:
     """An opened picture in mode RGB, or L where it is grey and may stay so; refused as `read_rgb` says."""
-    depth, mode = bits(image), image.mode
-    if depth > 8:
-        raise UserError(f"{path}: mode {mode} is not supported, expected 8-bit RGB or grey; it has {depth} bits a channel, "
+    bits, mode = depth(image), image.mode
+    if bits > 8:
+        raise UserError(f"{path}: mode {mode} is not supported, expected 8-bit RGB or grey; it has {bits} bits a channel, "
                         "of which the lower ones would be lost: convert it")
     if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
         raise UserError(f"{path}: has {image.n_frames} pages, expected one picture; write each into a file of its own")
@@ -139,10 +144,10 @@ def read_ids(path: PathLike, bits: int, what: str = "ids") -> "np.ndarray":
     depths = {"L": 8, "I;16": 16, "I;16B": 16, "I": 16}  # before Pillow 11.3 some 16-bit pictures are "I"
     with opened(path) as image:
         image.load()
-        found, mode = depths.get(image.mode), image.mode
+        found, mode = depths.get(image.mode) if depth(image) <= 16 else 32, image.mode
         if found != bits:
-            depth = f"{found}-bit" if found else f"mode {mode}"
-            raise UserError(f"{path}: expected {what} in {bits}-bit grey, found a picture of {depth}")
+            other = f"{found}-bit" if found else f"mode {mode}"
+            raise UserError(f"{path}: expected {what} in {bits}-bit grey, found a picture of {other}")
         return np.asarray(image).astype(np.uint8 if bits == 8 else np.uint16)
 
 
@@ -154,11 +159,13 @@ def read_values(path: PathLike) -> "np.ndarray":
     """
     import numpy as np
     with opened(path) as image:
-        if bits(image) <= 8:
+        if depth(image) <= 8:
             return np.asarray(_to_rgb(path, image, grey=True))
         image.load()  # what does not decode is said here, not by OpenCV, which prints
         if "transparency" in image.info:
             raise UserError(f"{path}: has a transparent colour; flatten it onto a background")
+        if depth(image) > 16:
+            raise UserError(f"{path}: has {depth(image)} bits a channel, expected 8 or 16")
         if image.mode.startswith("I"):
             return np.asarray(image).astype(np.uint16)
     import cv2

@@ -4,7 +4,8 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from typing import Callable, Optional, Tuple, Union
+from contextlib import suppress
+from typing import Callable, List, Optional, Tuple, Union
 
 from common.base.errors import UserError
 
@@ -64,9 +65,24 @@ def limit(value: Optional[int] = None) -> Optional[int]:
     return variable("LIMIT") if value is None else number(str(value), "a limit")
 
 
+CGROUP = "/sys/fs/cgroup"
+"""Where a container finds its limits."""
+
+
+def limited(name: str) -> List[str]:
+    """The words of one of these files; none where it is not there."""
+    with suppress(OSError), open(os.path.join(CGROUP, name), encoding="ascii") as file:
+        return file.read().split()
+    return []
+
+
 def cores() -> int:
-    """The processor's cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The processor's cores that this process may use: as many as a container's share of them (`docker run --cpus`) comes to."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    share = limited("cpu.max") or limited("cpu/cpu.cfs_quota_us") + limited("cpu/cpu.cfs_period_us")
+    if len(share) == 2 and all(map(str.isdigit, share)):  # microseconds of so many; without a limit the first is max, or -1
+        found = min(found, max(1, -(-int(share[0]) // int(share[1]))))
+    return found
 
 
 THREADS = 1024

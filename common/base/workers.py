@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable, Deque, Iterator, List, Optional
 
 from common.base import uses
 from common.base.errors import UserError
-from common.base.settings import THREADS, cores, variable
+from common.base.settings import THREADS, cores, limited, variable
 
 if TYPE_CHECKING:  # else where processes are started: the imports take as long as many a sample
     from concurrent.futures import Future
@@ -53,11 +53,15 @@ def count(each: int = 0) -> int:
 
 
 def available() -> int:
-    """Bytes of memory that programs may still take, 0 where the system does not tell."""
-    with suppress(OSError, ValueError):
+    """Bytes of memory that programs may still take, in a container of its own as well, 0 where the system does not tell."""
+    found = 0
+    with suppress(IndexError, OSError, ValueError):  # no container tells max, a number, or no file at all
         with open("/proc/meminfo", encoding="ascii") as file:
-            return next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable:"))
-    return 0
+            found = next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable:"))
+        most, used, parts = (limited(f"memory.{name}") for name in ("max", "current", "stat"))
+        kept = int(parts[parts.index("inactive_file") + 1])  # of files that were read: it is given back
+        found = max(1, min(found, int(most[0]) - int(used[0]) + kept))
+    return found
 
 
 # long: one loop that hands out, takes back and ends processes

@@ -10,8 +10,7 @@ import torch
 
 from common.base import errors, files, metrics
 from common.base.errors import UserError
-from common.convert import checkpoint, trace
-from common.convert.trace import OPSET
+from common.convert import checkpoint, opset, trace
 
 OTHER_SIZES = ((24, 40), (37, 23), (1, 1))
 """Heights and widths at which a file of free size is held to PyTorch: none is the trace's, two are odd, one is least."""
@@ -79,7 +78,7 @@ def export(network: torch.nn.Module, inputs: Sequence[Port], outputs: Sequence[s
         for batch in ([1, 2] if dynamic_batch else [None]):
             for size in OTHER_SIZES if free_size else [()]:
                 feeds = [port.random(seed=1, batch=batch, size=size) for port in inputs]
-                merge_worst(worst, compare(network, temporary, feeds, suspicion, path))
+                metrics.merge_worst(worst, compare(network, temporary, feeds, suspicion, path))
         if not worst["max_abs"] <= tolerance:  # NaN fails too
             raise UserError(f"{path}: ONNX and PyTorch differ by {worst['max_abs']:.3g}, allowed is {tolerance:g}"
                             f"{suspicion and '; ' + suspicion}")
@@ -107,12 +106,7 @@ def annotate(path: files.PathLike, metadata: Mapping[str, str]) -> None:
 
 def check_file(path: files.PathLike, inputs: Mapping[str, Sequence[Optional[int]]], outputs: Sequence[str]) -> None:
     """Raise `UserError` unless the file is valid ONNX of opset 11 with these inputs (None: a free size) and outputs."""
-    import onnx
-    onnx.checker.check_model(str(path), full_check=True)
-    model = onnx.load(str(path), load_external_data=False)
-    opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
-    if opsets != {"ai.onnx": OPSET}:
-        raise UserError(f"{path}: expected opset ai.onnx {OPSET} alone, found {opsets}")
+    model = opset.checked(path)
     found = {entry.name: _dims(entry) for entry in model.graph.input}
     wanted = {name: list(shape) for name, shape in inputs.items()}
     if found != wanted:
@@ -150,21 +144,11 @@ def compare(network: torch.nn.Module, path: files.PathLike, feeds: Sequence[np.n
     for ours, theirs in zip(found, expected):
         if ours.shape != tuple(theirs.shape):
             raise UserError(f"{shown}: an output has shape {list(ours.shape)}, PyTorch gives {list(theirs.shape)}")
-        merge_worst(worst, metrics.difference(ours, theirs.numpy()))
+        metrics.merge_worst(worst, metrics.difference(ours, theirs.numpy()))
     return worst
-
-
-def merge_worst(worst: Dict[str, float], other: Mapping[str, float]) -> None:
-    """Keep in `worst` the worse of each figure: the smaller cosine, the larger differences. NaN is worst of all."""
-    for key, value in other.items():
-        kept = worst.get(key, value)
-        if np.isnan(kept) or np.isnan(value):
-            worst[key] = float("nan")
-        else:
-            worst[key] = min(kept, value) if key == "cosine" else max(kept, value)
 
 
 def summary(path: files.PathLike, worst: Mapping[str, float]) -> str:
     """The line that an export script ends with."""
-    return (f"{path}: opset {OPSET}, {files.size(Path(path).stat().st_size)}, ONNX against PyTorch: "
+    return (f"{path}: opset {opset.OPSET}, {files.size(Path(path).stat().st_size)}, ONNX against PyTorch: "
             f"largest difference {worst['max_abs']:.3g}, cosine {worst['cosine']:.9f}")

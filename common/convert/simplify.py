@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from common.base import errors, files
 from common.base.errors import UserError
+from common.convert import opset
 from common.engines import onnxruntime_session
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ def check_simplified(before: files.PathLike, after: files.PathLike, tolerance: f
     import numpy as np
 
     from common.base import metrics
-    from common.convert.export import merge_worst
     (nodes, metadata), (nodes_after, metadata_after) = [_read(path) for path in (before, after)]
     first, second = [onnxruntime_session.Session(path, device="cpu") for path in (before, after)]
     for what, ours, theirs in (("inputs", second.inputs, first.inputs), ("outputs", second.outputs, first.outputs)):
@@ -52,7 +52,7 @@ def check_simplified(before: files.PathLike, after: files.PathLike, tolerance: f
                 raise UserError(f"{after}: an output has shape {list(ours.shape)}, {before} gives {list(theirs.shape)}")
             found = metrics.difference(ours, theirs)
             scale = float(np.abs(theirs.astype(np.float64)).max()) or 1.0
-            merge_worst(worst, {**found, "relative_max": found["max_abs"] / scale})
+            metrics.merge_worst(worst, {**found, "relative_max": found["max_abs"] / scale})
     if not worst["relative_max"] <= tolerance:  # NaN fails too
         raise UserError(f"{after}: its outputs differ from those of {before} by {worst['relative_max']:.3g} of the "
                         f"largest value, allowed is {tolerance:g}; the simplification changed what the model computes")
@@ -61,18 +61,13 @@ def check_simplified(before: files.PathLike, after: files.PathLike, tolerance: f
 
 def _read(path: files.PathLike) -> Tuple[int, Dict[str, str]]:
     """The number of nodes and the metadata of a valid ONNX file of opset 11."""
-    import onnx
-
-    from common.convert.export import OPSET
     files.existing_file(path, "an ONNX model")
     try:
-        onnx.checker.check_model(str(path), full_check=True)
-        model = onnx.load(str(path), load_external_data=False)
+        model = opset.checked(path)
+    except UserError:
+        raise
     except Exception as error:  # a parser's, the checker's or the shape inference's, each of a class of its own
         raise UserError(f"{path}: is not valid ONNX ({error}); make it again") from error
-    opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
-    if opsets != {"ai.onnx": OPSET}:
-        raise UserError(f"{path}: expected opset ai.onnx {OPSET} alone, found {opsets}")
     return len(model.graph.node), {entry.key: entry.value for entry in model.metadata_props}
 
 

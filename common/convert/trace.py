@@ -9,8 +9,7 @@ import torch
 
 from common.base import files
 from common.base.errors import UserError
-
-OPSET = 11
+from common.convert.opset import OPSET
 
 
 def write(network: torch.nn.Module, example: Tuple[torch.Tensor, ...], path: files.PathLike,

@@ -56,6 +56,15 @@ def read_bin(path: files.PathLike, shape: Sequence[int], dtype: str = "float32")
     return array
 
 
+def read_result(path: files.PathLike, shape: Sequence[int]) -> "np.ndarray":
+    """Read an output that an inference left, float32 of this shape. Raises `UserError` as `read_bin` does.
+
+    A file of half as many bytes holds float16, as an .om made with --output_type=FP16 leaves it.
+    """
+    half = os.path.isfile(path) and os.path.getsize(path) == 2 * math.prod(shape)
+    return read_bin(path, shape, "float16").astype("float32") if half else read_bin(path, shape)
+
+
 class Preprocessing(NamedTuple):
     """How a dataset's samples are turned into tensors: the arguments of `preprocess`, which says what they mean.
 
@@ -93,6 +102,8 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
     sources = list(sources)
     if not sources:
         raise UserError(f"{folder}: no samples to preprocess")
+    for path in (path for _, paths in sources for path in paths):
+        files.utf8(path)
     journal = Journal(folder / MANIFEST, {"settings": dict(settings), "code": uses.digest()}, SAMPLE)
     place = folder / bins
     target = {names.check(sample, folder): place / f"{names.stem(sample)}.bin" for sample, _ in sources}

@@ -79,13 +79,13 @@ def prepare(build: Path, data: str, pth: str, parts: Sequence[str]) -> None:
         about["data"] = "none"  # a model that makes its input itself
     listed, target = "seeded", "seeded.pth"
     if not seeded:
-        path = files.existing_file(pth, "a checkpoint (PTH)").resolve()
+        path = files.utf8(files.existing_file(pth, "a checkpoint (PTH)").resolve())
         about["checkpoint"], target = str(path), str(path)
         if path == demo.resolve():
             about["checkpoint"], target = "demo", os.path.relpath(path, build.resolve())
         listed = f"{about['checkpoint']} {_line(path)}"
     if data:
-        root = files.existing_folder(data, "the dataset (DATASETS_PATH)").resolve()
+        root = files.utf8(files.existing_folder(data, "the dataset (DATASETS_PATH)").resolve())
     link(build / "checkpoint.pth", target)
     write_if_changed(build / "checkpoint.list", listed + "\n")
     for part in parts:

@@ -20,11 +20,6 @@ STAYS = re.compile(r"\bmake\b|demo\.pth|build/|_gallery|train_\w+\.py|--devices"
 TEXTS = {".py", ".sh", ".md", ".json", ".txt", ".cfg", ".diff", ".upstream", ""}
 
 
-def results_of(folder: Path) -> List[Mapping[str, Any]]:
-    path = folder / "results.json"
-    return files.read_json(path, "results") if path.exists() else []
-
-
 def by_npu(results: Sequence[Mapping[str, Any]]) -> List[Mapping[str, Any]]:
     """The results that an NPU's own tools gave: what stood in for them names itself first."""
     return [each for each in results if re.match(r"npu\b", each["by"], re.IGNORECASE)]
@@ -32,7 +27,7 @@ def by_npu(results: Sequence[Mapping[str, Any]]) -> List[Mapping[str, Any]]:
 
 def level(folder: Path) -> str:
     """modelzoo_level.txt, derived: function and accuracy from any good run, speed from an NPU's record alone."""
-    model, results, rules = facts.load(folder), results_of(folder), RULES["levels"]
+    model, results, rules = facts.load(folder), tables.kept(folder), RULES["levels"]
 
     def passes(each: Mapping[str, Any], key: str) -> bool:
         return bool(each.get(key)) and each[key]["verdict"] == "pass"
@@ -40,7 +35,7 @@ def level(folder: Path) -> str:
     precise = any(passes(each, "accuracy") or passes(each, "agreement") for each in results) and not any(
         each.get(key) and each[key]["verdict"] == "fail" for each in results for key in ("accuracy", "agreement"))
     factor = rules["performance_factor"].get(model.name, rules["performance_factor"]["default"])
-    wanted = {entry.batch: entry.value for entry in model.references
+    wanted = {entry.batch: entry.value * entry.times for entry in model.references
               if entry.quantity == "throughput" and entry.device in ("T4", "GPU")}
     ratios = [run["samples_per_s"] / wanted.get(run["batch"], max(wanted.values()))
               for each in by_npu(results) for run in each["performance"] if wanted]
@@ -189,7 +184,7 @@ def readme(folder: Path) -> str:
     known = [f"大小 {weights['bytes']:,} 字节"] if "bytes" in weights else []
     known += [f"SHA-256 为 `{weights['sha256']}`"] if weights.get("sha256") else []
     lines = ais_bench(folder, model)
-    results = results_of(folder)
+    results = tables.kept(folder)
     npu = by_npu(results)
     made = [
         f"# {title[1] if title else model.name}-推理指导", "", "- [概述](#概述)", "- [推理环境准备](#推理环境准备)",
@@ -238,7 +233,7 @@ def _join(pieces: Sequence[str]) -> List[str]:
 
 def _one_line(folder: Path) -> List[str]:
     usage = (folder / "test/eval_acc_perf.sh").read_text(encoding="utf-8")
-    option = "--datasets_path=/data" if "[[ -n $datasets_path ]]" in usage else ""
+    option = "--datasets_path=/data" if "datasets_path:path!" in usage else ""
     return [f"bash test/eval_acc_perf.sh {option}".rstrip()]
 
 

@@ -155,7 +155,7 @@ def throughput_table(model: facts.Facts, results: Sequence[Mapping[str, Any]], s
                          f"{run['samples_per_s']:.4g} samples/s", "", say("; ").join(definition)))
     for given in model.references:
         if given.quantity == "throughput":
-            of = peaks.reference(vars(given), model.cost)
+            of = peaks.reference(given, model.cost)
             part = f"{100 * of['share']:.3g} % ({of['peak_tflops']:g} TFLOPS)" if of else ""
             rows.append((say("reference: ") + say(given.device), str(given.batch or ""),
                          f"{given.value:.6g} {given.unit}", part, say(given.definition)))

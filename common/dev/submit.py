@@ -18,11 +18,13 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequenc
 
 from common.base import errors, facts, files
 from common.base.errors import UserError
-from common.dev import modelzoo
+from common.dev import modelzoo, readme
 from common.dev.modelzoo import RULES
 
 Found = Iterator[Tuple[str, str]]
 """Where, in the folder, and what is wrong there."""
+PATIENCE = 120
+"""Seconds that a command of the README may take to answer --help."""
 
 
 class Finding(NamedTuple):
@@ -140,8 +142,11 @@ def check_pins(folder: Path) -> Found:
 def run(folder: Path, *words: str) -> Optional[str]:
     """The last line that a command says where it fails; None where it goes well."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    done = subprocess.run(words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
-                          env={**kept, "PYTHONPATH": str(folder)})
+    try:
+        done = subprocess.run(words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE,
+                              env={**kept, "PYTHONPATH": str(folder)})
+    except subprocess.TimeoutExpired:
+        return f"did not end within {PATIENCE} s"
     return None if done.returncode == 0 else (done.stdout.strip().splitlines() or [f"status {done.returncode}"])[-1]
 
 
@@ -226,7 +231,7 @@ def request(folder: Path) -> str:
 **目录**：{len(paths)} 个文件，{files.size(size)}（不含 LICENSE）
 **自检**：`bash test/offline_inference_testcase.sh`，由 ONNX Runtime 或 NPU 完成
 **等级**：{'，'.join(modelzoo.level(folder).split())}
-{'**NPU 数据**：见 README' if modelzoo.by_npu(modelzoo.results_of(folder)) else '**NPU 数据**：尚无实测，故 PerfStatus 为 NOK'}
+{'**NPU 数据**：见 README' if modelzoo.by_npu(readme.kept(folder)) else '**NPU 数据**：尚无实测，故 PerfStatus 为 NOK'}
 """
 
 

@@ -50,7 +50,7 @@ class Folders(Tool):
         own = self._own(device)
         parts = [own / f"input{place}" for place in range(len(device.samples[0]))]
         for part, column in zip(parts, zip(*device.samples)):
-            lay_out(part, {os.path.basename(path): Path(path) for path in column})
+            lay_out(part, {os.path.basename(path): Path(path) for path in column}, links=self.standin)
         words = without(self.command, "--input", "-i", "--output", "-o", *self._devices)
         return [*words, f"--input={','.join(map(str, parts))}", f"--output={own}", f"--device={device.id}"]
 

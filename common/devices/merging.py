@@ -38,11 +38,16 @@ def measured(tool: Tool, device: Device, seconds: float) -> Tuple[Dict[str, Any]
     compute = {key: getattr(found, f"{key}_ms") for key in ("mean", "median", "p99", "min", "max")
                if getattr(found, f"{key}_ms") is not None}
     end_to_end = found.details["e2e latency"] / 1000 if "e2e latency" in found.details else seconds
-    times = files.read_json(file, "ais_summary").get("npu_compute_time_list", []) if isinstance(tool, AisInfer) else []
+    summary = files.read_json(file, "ais_summary") if isinstance(tool, AisInfer) else {}
     count = len(device.samples) * tool.each
     return ({"device": device.id, "name": f"NPU {device.id}", "sample_count": count,
              "compute_ms": compute, "samples_per_s": found.samples_per_s, "end_to_end_s": end_to_end,
-             "end_to_end_samples_per_s": count / end_to_end}, times, {})
+             "end_to_end_samples_per_s": count / end_to_end}, single_runs(summary.get("npu_compute_time_list", [])), {})
+
+
+def single_runs(told: Sequence[Any]) -> List[float]:
+    """The runs' times in ms of a summary; none where it tells when each began and ended, side by side (--threads)."""
+    return [] if any(isinstance(each, list) for each in told) else list(told)
 
 
 def merge(tool: Tool, devices: Sequence[Device]) -> Dict[str, Any]:

@@ -75,11 +75,12 @@ def link_all(folder: Path, targets: Mapping[str, Path]) -> None:
         os.symlink(os.path.relpath(os.path.realpath(target), here), folder / name)
 
 
-def lay_out(folder: Path, targets: Mapping[str, Path]) -> None:
+def lay_out(folder: Path, targets: Mapping[str, Path], links: bool = False) -> None:
     """Make `folder` hold these files under these names, and no other, so that every generation of the tools takes them.
 
     Since 2023-09 ais_bench refuses links, files that group or others can write, and files of another owner. A hard link
-    is none of these where the file itself is not; otherwise, and on another disk, it is a copy.
+    is none of these where the file itself is not; otherwise, and on another disk, it is a copy. links: whether links will
+    do, as they do for a stand-in: they leave the file's times alone, by which RESUME=1 knows it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(folder.stat().st_mode & ~0o022)
@@ -88,12 +89,15 @@ def lay_out(folder: Path, targets: Mapping[str, Path]) -> None:
             path.unlink()
     for name, target in targets.items():
         place, target = folder / name, Path(os.path.realpath(target))
+        if links:
+            os.symlink(target, place)
+            continue
         found = target.stat()
         if not found.st_mode & 0o022 and found.st_uid == os.geteuid():
             with suppress(OSError):
                 os.link(target, place)
                 continue
-        shutil.copy2(target, place)  # with its time, by which RESUME=1 knows it
+        shutil.copy2(target, place)
         place.chmod(0o640)
 
 
@@ -102,7 +106,7 @@ def by_stem(folder: Path, separator: str) -> Dict[str, List[Path]]:
     found: Dict[str, List[Tuple[int, Path]]] = {}
     for path in folder.iterdir() if folder.is_dir() else ():
         stem, _, number = path.stem.rpartition(separator)
-        if number.isdigit() and not path.name.startswith("."):
+        if number.isdecimal() and not path.name.startswith("."):
             found.setdefault(stem, []).append((int(number), path))
     return {stem: [path for _, path in sorted(paths)] for stem, paths in found.items()}
 

@@ -109,6 +109,8 @@ class Engine:
     outputs: List[Tensor]
     best_batch = 1
     """Of the most samples/s, where DEVICE=auto has measured it."""
+    kept: Sequence[str] = ()
+    """The operators that stay in float32, in order, where the rest computes in half precision."""
 
     def __init__(self, path: files.PathLike, device: str, threads: Optional[int], index: int):
         self.path = Path(path)

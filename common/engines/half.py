@@ -241,7 +241,7 @@ class _Rewriter:
             weight, gamma, beta, mean, variance = constants
             epsilon = next((attribute.f for attribute in norm.attribute if attribute.name == "epsilon"), 1e-5)
             scale = gamma / np.sqrt(variance + np.float32(epsilon))
-            bias = self.weights[conv.input[2]] if len(conv.input) > 2 else np.zeros_like(mean)
+            bias = self.weights[conv.input[2]] if "".join(conv.input[2:]) else np.zeros_like(mean)
             places = (-1, 1, 1, 1) if conv.op_type == "Conv" else (1, -1, 1, 1)
             self.weights[name + "/weight"] = (weight * scale.reshape(places[:weight.ndim])).astype(np.float32)
             self.weights[name + "/bias"] = ((bias - mean) * scale + beta).astype(np.float32)
@@ -376,12 +376,14 @@ class _Rewriter:
             self._node("Identity", [x], result)
         elif node.op_type == "AveragePool":  # a window's mean is the mean of its rows' means: what counts is a rectangle
             high, wide = about["kernel_shape"]
-            pads, strides = about.get("pads", [0] * 4), about.get("strides", [1, 1])
-            rest = {name: about[name] for name in ("ceil_mode", "count_include_pad") if name in about}
-            rows = rounded("AveragePool", [x], "rows", kernel_shape=[1, wide], strides=[1, strides[1]],
-                           pads=[0, pads[1], 0, pads[3]], **rest)
-            self._node("AveragePool", [rows], result, kernel_shape=[high, 1], strides=[strides[0], 1],
-                       pads=[pads[0], 0, pads[2], 0], **rest)
+            strides = about.get("strides", [1, 1])
+            rest = {name: about[name] for name in ("ceil_mode", "count_include_pad", "auto_pad") if name in about}
+            across, down = {}, {}
+            if "pads" in about:
+                top, left, bottom, right = about["pads"]
+                across, down = {"pads": [0, left, 0, right]}, {"pads": [top, 0, bottom, 0]}
+            rows = rounded("AveragePool", [x], "rows", kernel_shape=[1, wide], strides=[1, strides[1]], **across, **rest)
+            self._node("AveragePool", [rows], result, kernel_shape=[high, 1], strides=[strides[0], 1], **down, **rest)
         else:  # InstanceNormalization: scale and bias have one value per channel
             scale, bias = [self.added[name].reshape(1, -1, 1, 1) for name in node.input[1:3]]
             self.added[f"{result}/scale"], self.added[f"{result}/bias"] = scale, bias

@@ -40,9 +40,9 @@ class Session(Engine):
         if precision:
             with errors.optional(f"PRECISION={precision}", "engines/half.py", "leave PRECISION out"):
                 from common.engines import half, keep_list
-            how, keep = half.mode(), keep_list.given() if keep is None else keep
-            self.provider += f", {how}{f', {len(keep)} kept in float32' if keep else ''}"
-            self._rewritten = half.session_bytes(self.path, how, keep)
+            how, self.kept = half.mode(), sorted(keep_list.given() if keep is None else keep)
+            self.provider += f", {how}{f', {len(self.kept)} kept in float32' if self.kept else ''}"
+            self._rewritten = half.session_bytes(self.path, how, self.kept)
         self._precision = cann_precision() if self.device == "cann" else ""
         self._profile: Optional[tempfile.TemporaryDirectory[str]] = None
         self.on_cpu: Optional[Tuple[int, int]] = None
@@ -58,7 +58,7 @@ class Session(Engine):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
-        # chosen by measurement, `python3 -m common.dev.engine_bench` (README.md, Engines): all graph optimizations, one
+        # chosen by measurement, `python3 -m common.dev.engine_bench` (docs/SPEED.md, Engines): all graph optimizations, one
         # operator after the other, memory kept between runs, threads that spin while they wait for the next operator
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL

@@ -233,7 +233,7 @@ def recipe(tool: str, session: engine.Engine, batch: int, **settings: Any) -> Di
     """What outputs and timings depend on beside the samples."""
     return {"tool": tool, "code": uses.digest(), "model_sha256": session.sha256(), "batch": batch,
             session.backend: session.version,
-            "provider": session.provider, "threads": session.threads,
+            "provider": session.provider, "threads": session.threads, **({"kept": list(session.kept)} if session.kept else {}),
             **({"int8_sha256": session.int8_sha256} if session.int8_sha256 else {}), **settings}
 
 
@@ -458,10 +458,13 @@ class Run:
         mark = {"file": os.path.basename(performance_file), "sha256": files.sha256(performance_file)} \
             if performance_file else None
         module = f"tools.{'benchmark' if tool.startswith('benchmark') else tool}"
-        self._journal.complete([sample.name for sample in self.samples], **record(
-            tool, module, self.session, self.compute_list(cold=False), self.layout, count, seconds, argv),
-            pure=not self.samples[0].inputs, warm_up_runs=self.warm_up_runs, definitions=define(DEFINITIONS, self.layout),
-            performance_file=mark)
+        # a run that found all done before has computed nothing: who did, says so
+        told: Mapping[str, Any] = {} if self.todo else self._journal.told
+        self._journal.complete([sample.name for sample in self.samples], **{
+            **record(tool, module, self.session, self.compute_list(cold=False), self.layout, count, seconds, argv),
+            "pure": not self.samples[0].inputs, "warm_up_runs": self.warm_up_runs, "performance_file": mark,
+            "definitions": define(DEFINITIONS, self.layout),
+            **{key: told[key] for key in ("date", "peak_memory_bytes", "warm_up_runs") if key in told}})
 
 
 def first_inputs(session: engine.Engine, layout: Plan, listed: Sequence[Tuple[str, ...]]) -> Iterator[List[Any]]:

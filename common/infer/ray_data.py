@@ -24,7 +24,7 @@ from common.infer.pipeline import Batch, Pipeline, fill, load
 
 BLOCK = 32 << 20
 """Bytes of input in one block, the piece of the dataset that Ray Data gives a task; one batch may be more."""
-PASSED = ("PYTHONPATH", "LIMIT", "DEVICE", "PRECISION", "THREADS")
+PASSED = ("PYTHONPATH", "LIMIT", "DEVICE", "PRECISION", "THREADS", "ATC_PRECISION", "OVERFLOW", "SUMS", "KEEP")
 """What of the environment the machines of a cluster are given."""
 
 

@@ -11,16 +11,7 @@ import contextlib
 import functools
 import os
 import time
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Dict,
-    Iterator,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
-)
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from common.base import errors, files, json_files, settings
 from common.base.errors import UserError
@@ -29,9 +20,6 @@ from common.base.progress import progress
 from common.engines import engine, sessions, timing
 from common.infer import offline, several, threads
 from common.infer.pipeline import Flow, Pipeline, first_inputs, load, plan
-
-if TYPE_CHECKING:
-    pass
 
 SAMPLE = {"allOf": [{"$ref": "record.schema.json#/definitions/sample"}, {"required": ["row"], "properties": {
     "batch": {"required": ["device", "share_s"]}}}]}

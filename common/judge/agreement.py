@@ -38,10 +38,8 @@ def compare_folders(found: files.PathLike, expected: files.PathLike) -> Dict[str
             length = other.stat().st_size // 4
             if not length:
                 raise UserError(f"{other}: is empty; expected the values of an output; run the inference again")
-            half = path.stat().st_size == 2 * length  # an .om made with --output_type=FP16
-            row = difference(dataset.read_bin(path, [length], "float16" if half else "float32"),
-                             dataset.read_bin(other, [length]))
-            rows.append({"file": path.name, **row})
+            rows.append({"file": path.name,
+                         **difference(dataset.read_result(path, [length]), dataset.read_bin(other, [length]))})
     return summarise(rows, samples=len(theirs))
 
 

@@ -64,14 +64,13 @@ def label(entry: Mapping[str, Any]) -> str:
     return f"{entry['device']}, reference" + (f", batch {entry['batch']}" if entry["batch"] else "")
 
 
-def reference(entry: Mapping[str, Any], cost: Optional[Mapping[str, Any]]) -> Optional[Dict[str, Any]]:
-    """The share of a reference figure, as a mapping of `facts.Reference`'s fields. cost: the facts' own.
+def reference(entry: facts.Reference, cost: Optional[Mapping[str, Any]]) -> Optional[Dict[str, Any]]:
+    """The share of a reference figure. cost: the facts' own.
 
     None for what is no throughput, and where chip or cost are not known."""
-    if entry["quantity"] != "throughput" or not cost:
+    if entry.quantity != "throughput" or not cost:
         return None
-    times = entry["batch"] if entry["unit"] == "runs/s" and entry["batch"] else 1
-    return share(label(entry), entry["device"], entry["devices"], entry["value"] * times, cost["macs"])
+    return share(label(vars(entry)), entry.device, entry.devices, entry.value * entry.times, cost["macs"])
 
 
 def shares(model: facts.Facts, runs: Sequence[Mapping[str, Any]], costs: Sequence[Mapping[str, Any]]) -> List[Dict[str, Any]]:
@@ -85,7 +84,7 @@ def shares(model: facts.Facts, runs: Sequence[Mapping[str, Any]], costs: Sequenc
         if run["model_sha256"] in macs and not on_cpu:
             found.append(share(f"{run['model']}, batch {run['batch']}, {run['device']}", run["device"],
                                len(run.get("devices", [0])), run["samples_per_s"], macs[run["model_sha256"]]))
-    found += [reference(vars(entry), model.cost) for entry in model.references]
+    found += [reference(entry, model.cost) for entry in model.references]
     return [one for one in found if one]
 
 

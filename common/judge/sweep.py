@@ -84,13 +84,10 @@ def table(model: facts.Facts, found: Sequence[performance.Performance],
         raise UserError("; ".join(dict.fromkeys((missing or {}).values())) or "nothing was measured")
     references = [entry for entry in model.references if entry.quantity == "throughput" and entry.batch]
 
-    def times(entry: facts.Reference) -> int:  # what counts runs of a whole batch is turned into samples
-        return entry.batch or 1 if entry.unit == "runs/s" else 1
-
     def row(batch: int, each: Optional[Measured]) -> Dict[str, Any]:
         return {"batch": batch, "engine": each and each.engine, "threads": each and each.threads,
                 **{name: each and getattr(each.one, name) for name in FIGURES},
-                "reference": {entry.device: entry.value * times(entry) for entry in references if entry.batch == batch}}
+                "reference": {entry.device: entry.value * entry.times for entry in references if entry.batch == batch}}
 
     rows: List[Dict[str, Any]] = []
     for batch in sorted({*(each.one.batch or 0 for each in by_place), *(entry.batch or 0 for entry in references)}):
@@ -99,7 +96,7 @@ def table(model: facts.Facts, found: Sequence[performance.Performance],
             "definition": by_place[0].one.definition, "rows": rows,
             "best": max(rows, key=lambda each: each["samples_per_s"] or 0), "missing": dict(missing or {}),
             "references": {entry.device: f"{entry.definition}, {entry.unit}" +
-                           (f", here times {times(entry)}" if times(entry) > 1 else "") for entry in references}}
+                           (f", here times {entry.times}" if entry.times > 1 else "") for entry in references}}
 
 
 def lines(sweep: Mapping[str, Any]) -> List[str]:

@@ -57,7 +57,7 @@ def _alive(pid: int) -> bool:
 def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(prog="python3 -m common.make.lock", description="One make at a time in BUILD.")
     parser.add_argument("build", metavar="BUILD", help="the build folder")
-    parser.add_argument("pid", metavar="PID", type=settings.whole(2), help="the make that holds the lock until it ends")
+    parser.add_argument("pid", metavar="PID", type=settings.positive, help="the make that holds the lock until it ends")
     args = parser.parse_args(argv)
     build = Path(args.build)
     try:

@@ -59,7 +59,9 @@ endif
 # What a stage's line means beside its words: no export depends on samples, and only what is timed on device and threads.
 # With DEVICE=auto that is also what the choice depends on (common.engines.fastest).
 settings = $(if $(filter seeded export% om-%,$(1)),$(SOURCE:%= SOURCE=%),$(if $(filter perf% sweep-% size demo fingerprint,$(1)),, LIMIT=$(LIMIT))) \
-           $(if $(filter infer perf% stream,$(1)),DEVICE=$(DEVICE)$(PRECISION:%= PRECISION=%) THREADS=$(THREADS)$(if $(filter cann,$(DEVICE)),$(ATC_PRECISION:%= ATC_PRECISION=%))) \
+           $(if $(filter infer perf% stream,$(1)),DEVICE=$(DEVICE)$(PRECISION:%= PRECISION=%)) \
+           $(if $(filter infer perf% stream compare-% int8-run,$(1)), THREADS=$(THREADS)) \
+           $(if $(or $(filter %-cann,$(1)),$(and $(filter infer perf% stream,$(1)),$(filter cann,$(DEVICE)))),$(ATC_PRECISION:%= ATC_PRECISION=%)) \
            $(if $(or $(filter %cpu-f16,$(1)),$(filter f16,$(PRECISION))),$(OVERFLOW:%= OVERFLOW=%)$(SUMS:%= SUMS=%)$(if $(KEEP), KEEP=$(shell cksum <$(call q,$(KEEP)) 2>/dev/null))) \
            $(if $(or $(filter %-auto,$(1)),$(and $(filter infer perf% stream,$(1)),$(filter auto,$(DEVICE)))), CHOSEN_BY=$(chosen_by)) \
            $(if $(filter stream,$(1)),$(DEVICES:%= DEVICES=%) STREAM=$(STREAM)$(ACTORS:%= ACTORS=%))

@@ -130,8 +130,6 @@ def write(module: str, onnx_file: str, prep: str, out: Path, model: facts.Facts)
     files.write_text(out / "aipp.cfg", config(scale, width, height))
     files.write_bytes(out / Path(onnx_file).name, with_aipp(network, scale).SerializeToString())
     largest, records = 0.0, dataset.read_manifest(prep)
-    if not records:
-        raise UserError(f"{prep}: holds no sample")
     for record in records:
         array = dataset.read_bin(record["bin"], [1, 3, height, width])
         whole = pixels(array, scale, record["bin"])

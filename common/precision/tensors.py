@@ -24,7 +24,6 @@ VANISHES, OVERFLOWS = 2.0 ** -25, 65520.0
 class Side(NamedTuple):
     """One of the two that are compared. names: by a tensor's name in the float32 network, its name in `model`."""
 
-    name: str
     model: Any
     opened: Callable[[Path], Engine]
     names: Dict[str, str]
@@ -39,12 +38,9 @@ class Operator(NamedTuple):
     parents: List[str]
 
 
-def samples(prep: files.PathLike, count: Optional[int] = None) -> List[Dict[str, Any]]:
-    """The records of the preprocessed samples, at most `LIMIT`. Raises `UserError` for none."""
-    found = dataset.read_manifest(prep)[:settings.limit(count)]
-    if not found:
-        raise UserError(f"{prep}: has no samples; preprocess some")
-    return found
+def samples(prep: files.PathLike) -> List[Dict[str, Any]]:
+    """The records of the preprocessed samples, at most `LIMIT`."""
+    return dataset.read_manifest(prep)[:settings.limit()]
 
 
 def by_engine(path: files.PathLike, name: str) -> Tuple[Any, Callable[[Path], Engine], Optional[half.Rehearsal]]:
@@ -93,7 +89,7 @@ class Comparison:
         self.unmatched = sum(1 for name in self._results(model) if name not in names)
         if not names:
             raise UserError(f"{other}: has no tensor in common with {path}, nor as many outputs")
-        self.own, self.other = Side(own, model, opened, {}), Side(other, theirs, theirs_opened, names)
+        self.own, self.other = Side(model, opened, {}), Side(theirs, theirs_opened, names)
         self.operators = self._operators(model)
 
     def _results(self, model: Any) -> List[str]:

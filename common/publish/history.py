@@ -74,7 +74,7 @@ def since(report: Mapping[str, Any], folder: files.PathLike) -> Optional[Dict[st
     """
     path, now = Path(folder) / NAME, line(report)
     earlier: List[Dict[str, Any]] = []
-    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    for text in path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []:
         with suppress(UserError):
             found = json_files.parse(text, str(path))
             json_files.check(found, "history", str(path))

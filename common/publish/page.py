@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from common.base import errors, files
+from common.base import errors, facts, files
 from common.base.errors import UserError
 from common.base.pictures import opened
 from common.convert import cost as cost_counting
@@ -61,11 +61,9 @@ def bars(one: Mapping[str, Any]) -> List[Bar]:
     found = [Bar(batch, f"{engine.label(run)}, " + (f"{devices} devices, " if devices > 1 else "") + who,
                  run["samples_per_s"], True, engine.origin(run) + (f"; {small}" if small else ""))
              for (batch, devices), run in measured.items()]
-    for entry in one["references"]:
-        if entry["quantity"] == "throughput":
-            times = entry["batch"] if entry["unit"] == "runs/s" and entry["batch"] else 1
-            found.append(Bar(entry["batch"], f"{entry['device']}, reference", entry["value"] * times, False,
-                             entry["definition"]))
+    for entry in (facts.Reference(**given) for given in one["references"]):
+        if entry.quantity == "throughput":
+            found.append(Bar(entry.batch, f"{entry.device}, reference", entry.value * entry.times, False, entry.definition))
     return sorted(found, key=lambda bar: (bar.batch or 0, not bar.here))
 
 

@@ -37,7 +37,7 @@ def device(text: str) -> int:
 
 def natural_key(path: str) -> List[Any]:
     """Sorts `a2` before `A10`: lower case, runs of digits as numbers."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", path.lower())]
+    return [int(part) if place % 2 else part for place, part in enumerate(re.split(r"([0-9]+)", path.lower()))]
 
 
 def list_inputs(text: str, inputs: int, count: Optional[int] = None) -> List[Tuple[str, ...]]:

@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 
 Colour = Sequence[float]
+CIRCLE = np.stack([wave(np.linspace(0, 2 * np.pi, 25)[:-1]) for wave in (np.cos, np.sin)], 1)
+"""A circle of radius 1, as 24 points [n, 2]."""
 
 
 def noise(generator: np.random.Generator, height: int, width: int, octaves: int = 5) -> np.ndarray:
@@ -166,8 +168,7 @@ class Layer:
 
     def disc(self, centre: Sequence[float], radius: float, colour: Colour, tall: float = 1.0) -> None:
         """Fill a circle (an ellipse, `tall` times as high) around a picture point, radius in pixels."""
-        angle = np.linspace(0, 2 * np.pi, 25)[:-1]
-        self.polygon(np.asarray(centre) + radius * np.stack([np.cos(angle), tall * np.sin(angle)], 1), colour)
+        self.polygon(np.asarray(centre) + radius * (CIRCLE * (1, tall)), colour)
 
     def line(self, points: Sequence[Sequence[float]], width: float, colour: Colour) -> None:
         """Draw a line through picture points, width in pixels (at least a third of one)."""

@@ -54,7 +54,7 @@ def plan(argv: Optional[Sequence[str]] = None, samples: Optional[Sequence[str]] 
         print(f"top-1 over {len(rows)} pictures: {value:.3f} %")
 
     return evaluation.Evaluation(taken, lambda sample: min(found[sample].items())[1],
-                                 lambda path: dataset.read_bin(path, shape), one, finish, shape=shape)
+                                 lambda path: dataset.read_result(path, shape), one, finish, shape=shape)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

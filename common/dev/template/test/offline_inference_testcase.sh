@@ -13,10 +13,10 @@ END
 evaluate=(--datasets_path=build_testcase/demo --pth=build_testcase/checkpoint.pth --loop=10)
 # for a folder without Makefile
 draw() {
-    python3 -m common.data.demo.nuclei build_testcase/demo --count 3
+    python3 -m common.data.demo.shapes build_testcase/demo --count 3
 }
 # shellcheck disable=SC2034
-seeded=("filters=4,8,8,8,8")
+seeded=(width=4)
 script_options=('') # none
 # shellcheck source=SCRIPTDIR/../env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
