@@ -19,6 +19,7 @@ NOW := $(if $(wildcard $(VENV)/installed),$(INTERPRETER),$(PYTHON))
 PY  := "$$INTERPRETER"
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
+$(if $(strip $(MODELS)),,$(error MODELS: names no model; there are $(ALL_MODELS)))
 unknown := $(filter-out $(ALL_MODELS),$(MODELS))
 $(if $(unknown),$(error MODELS: no model named $(unknown)$(call nearest,$(firstword $(unknown)),$(ALL_MODELS)); there are $(ALL_MODELS)))
 
@@ -88,7 +89,7 @@ distclean: clean ## also remove .venv
 	rm -rf $(VENV) .venv.lock *.egg-info
 
 .DEFAULT:
-	@echo $(call q,error: no target named $@$(call nearest,$@,$(STAGES),Makefile setup.mk); make lists them) >&2; exit 2
+	@[[ -e $(call q,$@) ]] || { echo $(call q,error: no target named $@$(call nearest,$@,$(STAGES),Makefile setup.mk); make lists them) >&2; exit 2; }
 
 help: ## this list
 	@echo "make [target] [MODELS=\"$(ALL_MODELS)\"] [LIMIT=n] [DEVICE=cpu|cuda|tensorrt|cann|openvino|auto] [PRECISION=f16|f32|bf16] [DEVICES=0,1,..] [PYTHON=python3]"

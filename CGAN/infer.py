@@ -41,7 +41,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--seed", type=settings.whole(0), default=model.extra["seed"], help="of the noise: another seed, "
                         "another hand (default: %(default)s)")
     args = parser.parse_args(argv)
-    session, made = interface.load(args.device_id, args.model), tries.Tries(args.output, model.title)
+    session, made = interface.load(args.device_id, args.model), tries.Tries(args.output, model, args.model)
     found = infer(session, args.seed, model)[:, [int(digit) for digit in args.digits]]
     flat = found.reshape(-1, *found.shape[2:])
     read = read_digits(flat, digit_classifier.load().weights).reshape(found.shape[:2])

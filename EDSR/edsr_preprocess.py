@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import argparse
 import math
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from common.base import errors, facts, files, names, pictures, settings
 from common.base.errors import UserError
 from common.base.settings import FREE, side
 from common.data import dataset, variant
+
+PAD_INFO = {"type": "array", "items": {"required": ["name"], "properties": {"name": {"type": "string"}}}}
+"""The schema of pad_info.json, as far as it is read."""
 
 
 def preprocess(image: np.ndarray, size: Optional[int] = None) -> np.ndarray:
@@ -79,11 +83,6 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
         except ValueError as error:
             raise UserError(f"{path}: {error}; give --size (make: SIZE=) at least {max(width, height)} and export "
                             "the model for it") from error
-        if args.save_img:
-            pictures.write_rgb(dst / "png" / f"{path.stem}.png", tensor[0].transpose(1, 2, 0).astype(np.uint8))
-        if args.npy:
-            with files.atomic(dst / "npy" / f"{names.stem(path.stem)}.npy") as temporary, open(temporary, "wb") as file:
-                np.save(file, tensor)
         return tensor, {"name": path.name, "width": width, "height": height,
                         "pad_x": tensor.shape[3] - width, "pad_y": tensor.shape[2] - height}
 
@@ -97,11 +96,34 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
                                  sample_bytes=12 * largest, variant=told, sizes=sizes)
 
 
+def write_beside(folder: Path, used: Mapping[str, Any], records: Sequence[Mapping[str, Any]], earlier: Set[str]) -> None:
+    """What --save_img and --npy ask for, of every sample; what they left of the samples of an earlier run goes.
+
+    used: the flags. earlier: ids of samples, whose files there are this script's.
+    """
+    for flag, place in (("save_img", "png/{}.png"), ("npy", "npy/{}.npy")):
+        path = {sample: folder / place.format(sample if flag == "save_img" else names.stem(sample))
+                for sample in {*earlier, *(record["id"] for record in records)}}
+        for sample in earlier:
+            path[sample].unlink(missing_ok=True)
+        for record in records if used[flag] else ():
+            tensor = dataset.read_sample(record)
+            if flag == "save_img":
+                pictures.write_rgb(path[record["id"]], tensor[0].transpose(1, 2, 0).astype(np.uint8))
+                continue
+            with files.atomic(path[record["id"]]) as temporary, open(temporary, "wb") as file:
+                np.save(file, tensor)
+
+
 def main(argv: Optional[Sequence[str]] = None) -> None:
     work = plan(argv)
-    records = dataset.preprocess(*work)
-    files.write_json(Path(work.folder) / "pad_info.json",
-                     [{key: record[key] for key in ("name", "pad_x", "pad_y")} for record in records])
+    folder, earlier = Path(work.folder), set()
+    with suppress(UserError):
+        earlier = {Path(entry["name"]).stem for entry in files.read_json(folder / "pad_info.json", PAD_INFO)}
+    dataset.preprocess(*work)
+    records = dataset.read_manifest(folder)
+    write_beside(folder, work.settings, records, earlier)
+    files.write_json(folder / "pad_info.json", [{key: record[key] for key in ("name", "pad_x", "pad_y")} for record in records])
 
 
 if __name__ == "__main__":

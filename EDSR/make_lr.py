@@ -36,6 +36,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--scale", type=settings.positive, choices=(2, 3, 4), default=2, help="default: %(default)s")
     args = parser.parse_args(argv)
     paths = pictures.find(args.hr, "high-resolution pictures", count=settings.limit())
+    if Path(args.lr).resolve() == Path(args.hr).resolve():
+        raise UserError(f"{args.lr}: is the folder of the high-resolution pictures; give another for those made of them")
     for path in paths:
         target = Path(args.lr) / f"{path.stem}x{args.scale}.png"
         try:

@@ -24,7 +24,7 @@ def infer(session: Any, photo: np.ndarray, model: facts.Facts) -> np.ndarray:
 def main(argv: Optional[Sequence[str]] = None) -> None:
     args = tries.parser(__doc__, "build/intrada_deeplabv2.onnx").parse_args(argv)
     model = facts.load(__file__)
-    session, made = interface.load(args.device_id, args.model), tries.Tries(args.output, model.title)
+    session, made = interface.load(args.device_id, args.model), tries.Tries(args.output, model, args.model)
     for path in tries.find(args.pictures):
         photo = pictures.read_rgb(path, upright=True)
         classes = infer(session, photo, model)

@@ -42,7 +42,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = tries.parser(__doc__, "build/try/pix2pixhd_labels.onnx", "a label map, or a folder of them")
     parser.add_argument("--instances", metavar="PNG", help="the instance map of one label map that has another name")
     args = parser.parse_args(argv)
-    session, made = interface.load(args.device_id, args.model), tries.Tries(args.output, facts.load(__file__).title)
+    session, made = interface.load(args.device_id, args.model), tries.Tries(args.output, facts.load(__file__), args.model)
     size = session.get_inputs()[0].shape[:1:-1]  # width, height
     paths = tries.find(args.pictures, (".png",), cityscapes.LABEL_IDS)
     if args.instances and len(paths) > 1:

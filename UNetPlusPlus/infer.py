@@ -37,7 +37,7 @@ def draw(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def main(argv: Optional[Sequence[str]] = None) -> None:
     args = tries.parser(__doc__, "build/nested_unet.onnx").parse_args(argv)
     model = facts.load(__file__)
-    session, made = interface.load(args.device_id, args.model), tries.Tries(args.output, model.title)
+    session, made = interface.load(args.device_id, args.model), tries.Tries(args.output, model, args.model)
     for path in tries.find(args.pictures):
         picture = pictures.read_rgb(path, upright=True)
         mask = infer(session, picture, model)

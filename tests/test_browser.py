@@ -7,9 +7,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.base import files, pictures
+from common.base import facts, files, pictures
 from common.publish import page as publish
 from common.publish import tries
+from conftest import ROOT
 from test_page import make_gallery, noise
 from test_report import MODELS, accuracy, full
 
@@ -228,7 +229,7 @@ def test_print_is_light_and_no_wider_than_a_sheet(browser, report):
 
 
 def test_the_page_of_tries_loads_its_pictures_and_compares_them(browser, tmp_path):
-    made = tries.Tries(tmp_path, "EDSR")
+    made = tries.Tries(tmp_path, facts.load(ROOT / "EDSR"))
     pictures.write_rgb(tmp_path / "own.png", noise(1))
     made.add(tmp_path / "own.png", {"bicubic": noise(1, 40, 60), "EDSR": noise(2, 40, 60)}, "made larger")
     made.page()

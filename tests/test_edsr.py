@@ -60,6 +60,23 @@ def test_preprocess_files_equal_the_known_checksums(tmp_path, run, golden_output
     assert found == expected
 
 
+def test_what_is_written_beside_the_tensors_is_of_this_runs_pictures(pictures_pair, run):
+    def preprocess(*flags):
+        assert run(EDSR / "edsr_preprocess.py", "-s", "LR", "-d", "prep", "--size", "free", *flags, cwd=pictures_pair).returncode == 0
+        return {path.name for name in ("npy", "png") for path in (pictures_pair / "prep" / name).glob("*")}
+    both = {f"{stem}{suffix}" for stem in ("0801x2", "0802x2") for suffix in (".npy", ".png")}
+    assert preprocess("--npy", "--save_img") == both
+    (pictures_pair / "prep/npy/0801x2.npy").unlink()
+    (pictures_pair / "prep/npy/mine.npy").touch()
+    assert preprocess("--npy", "--save_img") == {*both, "mine.npy"}  # made again
+    before = np.load(pictures_pair / "prep/npy/0801x2.npy")
+    Image.new("RGB", before.shape[:1:-1], (9, 8, 7)).save(pictures_pair / "LR/0801x2.png")
+    (pictures_pair / "LR/0802x2.png").unlink()
+    assert preprocess("--npy") == {"0801x2.npy", "mine.npy"}
+    assert np.load(pictures_pair / "prep/npy/0801x2.npy")[0, :, 0, 0].tolist() == [9, 8, 7]
+    assert preprocess() == {"mine.npy"}
+
+
 def test_preprocess_writes_pad_info_manifest_and_pictures(pictures_pair, run):
     result = run(EDSR / "edsr_preprocess.py", "-s", pictures_pair / "LR", "-d", pictures_pair / "prep",
                  "--size", 32, "--save_img")

@@ -82,6 +82,20 @@ def test_only_a_run_on_the_same_data_counts(first, tmp_path):
     assert history.since(third, tmp_path)["date"] == first["date"]
 
 
+def test_data_that_changed_in_their_folder_or_are_made_into_other_input_are_other_data(first, tmp_path):
+    now = later(first)
+    now["accuracy"]["value"] -= 1
+    (tmp_path / "checkpoint.list").write_text("weights are no data")
+    assert history.since(now, tmp_path)["changes"][0].startswith("falls beyond rounding")
+    (tmp_path / "LR.list").write_text("/data/LR\na.png 10 1 1\n")
+    assert history.since(later(now), tmp_path) is None
+    again = later(now)
+    again["accuracy"]["value"] += 1
+    assert history.since(again, tmp_path)["changes"][0].startswith("rises")
+    again["provenance"]["commands"] = [{"stage": "preprocess", "command": "CGAN_preprocess.py --seed 7"}]
+    assert history.since(again, tmp_path) is None
+
+
 def test_a_line_that_was_cut_off_is_passed_over(first, tmp_path):
     with open(tmp_path / "history.jsonl", "a") as file:
         file.write('{"date": "2026-')

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from PIL import Image
 import edsr
 import local_enhancer
 import nested_unet
+import onnx_models
 from common.base import facts, pictures
 from common.convert import checkpoint
 from common.data import cityscapes
@@ -162,6 +164,39 @@ def test_pix2pixhd_makes_the_picture_of_the_file_way(run, tmp_path, form):
     assert np.array_equal(pictures.read_rgb(tmp_path / f"try/a_{cityscapes.LABEL_IDS}_photo.png"), found)
 
 
+def test_a_large_picture_goes_through_in_tiles_and_comes_out_as_the_whole_does(run, tmp_path):
+    pth = seeded(edsr, tmp_path / "e.pth", blocks=2, features=8)
+    export(run, "EDSR", "edsr_pth2onnx.py", "--pth", pth, "--onnx", tmp_path / "e.onnx", "--size", "free")
+    session, names, picture = interface.load(0, tmp_path / "e.onnx"), script("EDSR"), photo(3, 48, 88)[:45, :81]
+    whole = names["infer"](session, picture)
+    assert len(session.summary().exec_time_list) == 1
+    names["infer"].__globals__.update(TILE=20, HALO=2 * 2 + 4)
+    tiles = names["infer"](session, picture)
+    assert len(session.summary().exec_time_list) == 1 + 3 * 5 and tiles.shape == whole.shape == (90, 162, 3)
+    assert np.abs(tiles.astype(int) - whole).max() <= 1 and (tiles == whole).mean() > 0.999
+
+
+@pytest.mark.parametrize("model, given", [(model, {"CGAN": "7"}.get(model, "a.png")) for model in MODELS])
+def test_a_model_of_another_network_is_one_line(model, given, run, tmp_path):
+    pictures.write_rgb(tmp_path / "a.png", photo(8, 24, 24))
+    onnx_models.affine(tmp_path / "m.onnx", metadata={"network": "Another"})
+    one_line_error(run(ROOT / model / "infer.py", given, "--model", "m.onnx", cwd=tmp_path), f"m.onnx: is a model of Another, expected one of {model}")
+    assert not (tmp_path / "build").exists()
+
+
+def test_what_was_done_before_a_picture_that_fails_is_on_the_page_and_a_damaged_list_begins_anew(run, tmp_path, free):
+    pictures.write_rgb(tmp_path / "a.png", photo(8, 24, 24))
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    (tmp_path / "try").mkdir()
+    (tmp_path / "try/tries.json").write_text("[")
+    result = run(ROOT / "EDSR/infer.py", "a.png", "b.png", "--model", free, "--output", "try", cwd=tmp_path)
+    assert result.returncode == 1 and "a_edsr.png" in (tmp_path / "try/index.html").read_text()
+    odd = os.fsdecode(b"\xff.png")
+    pictures.write_rgb(tmp_path / "c.png", photo(8, 24, 24))
+    (tmp_path / "c.png").rename(tmp_path / odd)
+    one_line_error(run(ROOT / "EDSR/infer.py", odd, "--model", free, "--output", "try", cwd=tmp_path), "is not UTF-8")
+
+
 # what is written
 
 @pytest.fixture(scope="module")
@@ -206,7 +241,7 @@ def test_bad_pictures_are_one_line_and_leave_no_result(run, tmp_path, free):
     one_line_error(tried(tmp_path / "broken.png"), "cannot be decoded")
     one_line_error(tried(tmp_path / "a.png", model=tmp_path / "m.onnx"), "m.onnx")
     assert not list(tmp_path.glob("try/*.png"))
-    one_line_error(tried(tmp_path / "a.png", tmp_path / "x/a.png"), "has the same stem as")
+    one_line_error(tried(tmp_path / "a.png", tmp_path / "x/a.png"), "would be written to a_*.png, as")
     assert run(ROOT / "CGAN/infer.py", "seven").returncode == 2
 
 

@@ -189,7 +189,7 @@ def section_of(kind: str) -> Callable[[Path], None]:
 
 def tried(path: Path) -> None:
     os.replace(path, path.with_name("tries.json"))
-    tries.Tries(path.parent, "EDSR").page()
+    tries.Tries(path.parent, facts.load(ROOT / "EDSR")).page()
 
 
 BENCH_SPREAD = {"median": 1.5, "low": 1.0, "high": 2.0}

@@ -89,6 +89,11 @@ def test_an_unknown_model_is_refused(project):
     assert result.returncode == 2 and "no model named EDRS" in result.stderr
 
 
+def test_no_model_is_refused(project):
+    result = make(project, "all", "MODELS=")
+    assert result.returncode == 2 and "MODELS: names no model; there are CGAN EDSR" in result.stderr
+
+
 def test_the_whole_way_then_nothing_then_only_what_follows_from_a_change(project, dataset):
     arguments = ("-C", "EDSR", "all", f"DATASETS_PATH={dataset}", *QUICK)
     first = make(project, *arguments)
@@ -109,6 +114,32 @@ def test_the_whole_way_then_nothing_then_only_what_follows_from_a_change(project
     (dataset / "HR/0801.png").touch()
     assert set(ran(make(project, *arguments))) == {"edsr_postprocess.py"}
     assert set(ran(make(project, *arguments, "DEVICE=cpu", "THREADS=1"))) >= {"common.tools.benchmark"}
+
+
+def test_a_picture_that_cannot_be_read_ends_every_run_with_its_line_until_it_is_mended(project, dataset, tmp_path):
+    data = shutil.copytree(dataset, tmp_path / "data")
+    whole = (data / "LR/0801x2.png").read_bytes()
+    (data / "LR/0801x2.png").write_bytes(whole[:20])
+    arguments = ("-C", "EDSR", "size", f"DATASETS_PATH={data}", "B=build_size")
+    for _ in range(2):
+        failed = make(project, *arguments)
+        assert failed.returncode == 2 and "0801x2.png: cannot be decoded" in failed.stderr, failed.stderr
+        assert failed.stderr.count("error: ") == 1 and not (project / "EDSR/build_size/size.mk").exists()
+    (data / "LR/0801x2.png").write_bytes(whole)
+    assert make(project, *arguments).returncode == 0
+    assert (project / "EDSR/build_size/size.mk").read_text() == "SIZE := 32\n"
+    again = make(project, "-B", *arguments)  # whatever is there
+    assert again.returncode == 0 and "get_max_size.py" in ran(again), again.stderr
+
+
+def test_pictures_of_samples_that_are_gone_go(project, dataset):
+    arguments = ("-C", "EDSR", "postprocess", "pytorch_postprocess", f"DATASETS_PATH={dataset}", "ROUND=1", "PERF_SIZE=32", "PTH=seeded",
+                 "SEEDED=blocks=1 features=8", "B=build_pictures")
+    for limit, left in (("2", ["0801x2.png", "0802x2.png"]), ("1", ["0801x2.png"])):
+        result = make(project, *arguments, f"LIMIT={limit}")
+        assert result.returncode == 0, result.stderr
+        for folder in ("result/save", "pytorch/save"):
+            assert sorted(path.name for path in (project / "EDSR/build_pictures" / folder).iterdir()) == left
 
 
 def test_seeded_weights_are_taken_when_asked_for_and_the_demos_again_when_not(project, dataset):

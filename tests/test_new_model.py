@@ -62,9 +62,10 @@ def test_the_pages_lead_to_a_resnet_in_a_copied_out_folder(project, tmp_path):
 @pytest.mark.parametrize("name, part", [
     ("EDSR", "is there already"), ("edsr", "is there already"), ("docs", "is there already"), ("torch", "Python module torch"),
     ("Json", "Python module json"), ("class", "identifier"), ("1a", "identifier"), ("A-b", "identifier"), ("", "missing"),
-    ("Ä", "identifier"), ("a" * 200, "identifier"), ("../x", "identifier")])
+    ("Ä", "identifier"), ("build", "give another name"), ("Build2", "a folder"), ("all", "target of make"), ("export", "target of make"), ("a" * 200, "identifier"), ("../x", "identifier")])
 def test_a_name_that_will_not_do_is_one_line_and_leaves_nothing(run, tmp_path, name, part):
     for place in ("EDSR", "docs"):
         (tmp_path / place).mkdir()
+    shutil.copy(ROOT / "Makefile", tmp_path)
     one_line_error(run("-m", "common.dev.new", name, cwd=tmp_path), part)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["EDSR", "docs"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["EDSR", "Makefile", "docs"]

@@ -50,6 +50,23 @@ def test_pip_installs_what_is_pinned_and_nothing_a_second_time(set_up):
     assert set_up() == []
 
 
+def test_an_environment_of_another_folder_is_left_alone(set_up, tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / ".venv").symlink_to("theirs")
+    with pytest.raises(subprocess.CalledProcessError):
+        set_up()
+    assert not list((tmp_path / "theirs").iterdir()) and not (tmp_path / "calls").read_text()
+
+
+def test_a_python_that_is_missing_is_one_line_and_what_is_there_stays(tmp_path):
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/mine").touch()
+    done = subprocess.run(["bash", str(ROOT / "common/make/setup.sh"), str(tmp_path), "python0.9"], capture_output=True, text=True,
+                          env=environment())
+    assert done.returncode == 1 and (tmp_path / ".venv/mine").exists()
+    assert done.stderr == ("error: python0.9 is missing; the pinned packages need Python 3.11 to 3.13, give PYTHON=python3.11 (say)\n")
+
+
 def test_what_stages_start_with_is_compiled_where_python_is_told_to_write_nothing(set_up, tmp_path, run):
     set_up(PYTHONDONTWRITEBYTECODE="1")
     line = (tmp_path / "calls.imports").read_text().splitlines()[-1]

@@ -25,6 +25,16 @@ def test_help_is_status_0_and_an_unknown_option_status_2_from_any_directory(scri
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("arguments, said", [
+    (["--pth"], "--pth: expected --pth=VALUE"), (["--pth="], "--pth: expected a path, found none"),
+    (["--datasets_path", "/data"], "--datasets_path: expected --datasets_path=VALUE"), (["--path=x"], "unknown option --path=x"),
+    (["pth=x"], "unknown option pth=x"), (["--loop=x"], "--loop: expected a number of at least 1, found x"), ([], "--datasets_path is missing")])
+def test_wrong_usage_is_said_of_the_option_that_it_is_about(arguments, said):
+    result = subprocess.run(["bash", str(ROOT / "UNetPlusPlus/test/eval_acc_perf.sh"), *arguments], capture_output=True, text=True,
+                            env=environment())
+    assert result.returncode == 2 and result.stderr.splitlines()[0] == f"error: {said}"
+
+
 @pytest.mark.parametrize("folder", sorted({path.parent for path in ROOT.glob("*/env.sh")} - {ROOT / "common"}),
                          ids=lambda path: path.name)
 def test_sourcing_env_twice_changes_nothing_more_and_works_under_set_u(folder):

@@ -163,6 +163,14 @@ def test_the_one_line_command_of_the_readme_has_what_its_script_demands(model, m
     assert set(re.findall(r"--(\w+)=", line)) == demanded
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_nothing_of_the_readme_needs_a_model_before_the_one_that_makes_it(model, made):
+    text = (made(model) / "README.md").read_text()
+    before = text[text.index("### 准备数据集"):text.index("1. 模型转换")]
+    shell = "\n".join(re.findall(r"```[a-z]*\n(.*?)```", before, re.DOTALL))
+    assert ".onnx" not in shell and (model == "CGAN" or "preprocess" in shell)
+
+
 def test_a_command_that_does_not_end_is_a_finding(tmp_path, monkeypatch):
     monkeypatch.setattr(submit, "PATIENCE", 0.2)
     assert submit.run(tmp_path, sys.executable, "-c", "import time; time.sleep(9)") == "did not end within 0.2 s"

@@ -38,7 +38,7 @@ WANTED=$MODEL_SUFFIX bash test/pth2om.sh --pth="$pth" --size="$size" ${res_scale
 
 echo "== preprocess =="
 python3 -m common.data.fingerprint check # stops when preprocessing is no longer what the model expects
-rm -rf prep result/devices* result/dumpOutput_device* result/PureInfer_* result/ais* # no tool clears an earlier run's results
+rm -rf prep result/devices* result/dumpOutput_device* result/PureInfer_* result/ais* result/save result/pytorch_save # no tool clears an earlier run's results
 mkdir -p result/ais result/ais_perf
 told=() # an .om alone does not tell its variant: the reference's then
 [[ ! -s edsr_x2_$size.onnx ]] || told=(--onnx "edsr_x2_$size.onnx")

@@ -47,7 +47,7 @@ done
 
 echo "== preprocess =="
 python3 -m common.data.fingerprint check # stops when preprocessing is no longer what the model expects
-rm -rf prep result/devices* result/dumpOutput_device* result/PureInfer_* result/ais result/pure_bs* # no tool clears an earlier run's results
+rm -rf prep result/devices* result/dumpOutput_device* result/PureInfer_* result/ais result/pure_bs* result/labels result/pytorch_labels # no tool clears an earlier run's results
 mkdir -p result/ais
 told=() # an .om alone does not tell its variant: the reference's then
 [[ ! -s intrada_deeplabv2.onnx ]] || told=(--onnx intrada_deeplabv2.onnx)

@@ -32,7 +32,7 @@ if [[ $MODEL_SUFFIX == om ]]; then model=${model}_bs1.om; else model=$model.onnx
 
 echo "== preprocess =="
 python3 -m common.data.fingerprint check # stops when preprocessing is no longer what the model expects
-rm -rf prep result/devices* result/dumpOutput_device* result/perf_vision_* result/ais # no tool clears an earlier run's results
+rm -rf prep result/devices* result/dumpOutput_device* result/perf_vision_* result/ais result/pictures # no tool clears an earlier run's results
 mkdir -p result/ais
 told=() # an .om alone does not tell its variant: the reference's then
 [[ ! -s ${model/%_bs1.om/.onnx} ]] || told=(--onnx "${model/%_bs1.om/.onnx}")

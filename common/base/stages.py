@@ -47,17 +47,23 @@ def digests(build: Path, paths: Iterable[str]) -> Dict[str, str]:
 
 
 def finish(build: Path, stage: str, out: Path, before: Mapping[str, Any], needs: Sequence[str],
-           earlier: Sequence[Mapping[str, Any]], **more: Any) -> None:
+           earlier: Sequence[Mapping[str, Any]], anew: bool = False, **more: Any) -> None:
     """Write a stage's record. before: `snapshot` of when it began; needs: the files in the build folder that it read;
     earlier: its record of before, if there is one.
 
-    What it left is what is new or has changed since, and what it had left before and kept. `removed` is what has gone.
+    What it left is what is new or has changed since, and what it had left before and kept; of one that writes all `anew`, that
+    is taken away. `removed` is what has gone.
     """
     after = snapshot(build)
     wrote = {path: found for path, found in after.items() if before.get(path) != found}
     owner = owners(load(build))
     kept = {path: found for record in earlier for path, found in record["wrote"].items()
             if path not in wrote and path in after and owner.get(path) == stage}
+    if anew:
+        for path in kept:
+            (build / path).unlink()
+            del after[path]
+        kept = {}
     read = [path for path in needs if (build / path).is_file()]
     sums = digests(build, {*wrote, *read})
     uses: Stamps = {}

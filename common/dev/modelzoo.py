@@ -168,8 +168,8 @@ def readme(folder: Path) -> str:
     title = re.match(r"# (.*)", text)
     licence = upstream.get("licence", {}).get("name", "")
 
-    def take(*names: str) -> List[str]:
-        pieces = [piece for one in names if one in section for piece in [f"**{one}**", *blocks(section[one])]]
+    def take(*names: str, without: str = "$^") -> List[str]:
+        pieces = [re.sub(without, "", piece) for one in names if one in section for piece in [f"**{one}**", *blocks(section[one])]]
         return explained([re.sub(r" ?([1-9]\.[1-9]) 节", lambda found: f"「{numbers.get(found[1], found[1])}」", piece)
                           for piece in pieces])
     numbers = {number: RULES["chapters"][-1] if title.endswith("对比结果") else title for number, title in
@@ -201,7 +201,8 @@ def readme(folder: Path) -> str:
         "## 快速上手", "", "### 获取源码", "", *clone, "",
         f"`{'`、`'.join(upstream['diffs'])}` 是上游代码的补丁；本目录的脚本不依赖上游代码即可运行。", "",
         f"权重文件为 `{weights['file']}`" + (f"（{'，'.join(known)}）" if known else "") + "，出处见上游的 README。", "",
-        "### 准备数据集", "", *_join(take("准备数据集", "数据集预处理", "预处理")), "",
+        "### 准备数据集", "",  # where there is no model yet
+        *_join(take("准备数据集", "数据集预处理", "预处理", without=r" --onnx \S+ --HR \S+")), "",
         "### 模型推理", "", "1. 模型转换", "", *_join(take("PTH 转 ONNX", "ONNX 转 OM")), "",
         "2. 推理", "", "安装 ais_bench 后执行：", "",
         *_join(explained(["```\n" + "\n".join(lines) + "\n```"] if lines else [])), "",

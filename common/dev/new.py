@@ -41,6 +41,9 @@ def write(name: str, collection: Path) -> Path:
     if there is not None:
         raise UserError(f"MODEL={name}: {there} is there already; give another name")
     module = module_name(name)
+    lines = re.findall(r"^(?:STAGES +:=|\.PHONY:).*", (collection / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    if name.lower().startswith("build") or name in re.findall(r"[\w-]+", " ".join(lines)):
+        raise UserError(f"MODEL={name}: is what a target of make or a folder that it makes is called; give another name")
     target, part = collection / name, collection / f".{name}.part"
     shutil.rmtree(part, ignore_errors=True)
     try:

@@ -62,12 +62,12 @@ settings = $(if $(filter seeded export% om-%,$(1)),$(SOURCE:%= SOURCE=%),$(if $(
            $(if $(filter infer perf% stream,$(1)),DEVICE=$(DEVICE)$(PRECISION:%= PRECISION=%)) \
            $(if $(filter infer perf% stream compare-% int8-run,$(1)), THREADS=$(THREADS)) \
            $(if $(or $(filter %-cann,$(1)),$(and $(filter infer perf% stream,$(1)),$(filter cann,$(DEVICE)))),$(ATC_PRECISION:%= ATC_PRECISION=%)) \
-           $(if $(or $(filter %cpu-f16,$(1)),$(filter f16,$(PRECISION))),$(OVERFLOW:%= OVERFLOW=%)$(SUMS:%= SUMS=%)$(if $(KEEP), KEEP=$(shell cksum <$(call q,$(KEEP)) 2>/dev/null))) \
+           $(if $(or $(filter %cpu-f16,$(1)),$(filter f16,$(PRECISION))),$(OVERFLOW:%= OVERFLOW=%)$(SUMS:%= SUMS=%)$(if $(KEEP), KEEP=$(shell cksum 2>/dev/null <$(call q,$(KEEP))))) \
            $(if $(or $(filter %-auto,$(1)),$(and $(filter infer perf% stream,$(1)),$(filter auto,$(DEVICE)))), CHOSEN_BY=$(chosen_by)) \
            $(if $(filter stream,$(1)),$(DEVICES:%= DEVICES=%) STREAM=$(STREAM)$(ACTORS:%= ACTORS=%))
 chosen_by = $(eval chosen_by := $$(shell PYTHONPATH=$$(call q,$$(PYTHONPATH)) $$(call q,$$(NOW)) -m common.engines.fastest $$(B)))$(chosen_by)
 kind     = $(if $(filter infer perf% stream sweep-% compare-% int8-run,$(1)),timed) $(if $(filter agreement compare-%,$(1)),judged) \
-           $(if $(filter om-%,$(1)),fresh) \
+           $(if $(filter om-%,$(1)),fresh) $(if $(filter %postprocess,$(1)),anew) \
            $(if $(filter export preprocess infer postprocess pytorch agreement perf stream om-% sweep-% compare-% int8-run,$(1)),told)
 needs    = $(sort $($(1)_NEED) $(if $(filter $(1),$(WEIGHTS_STAGES)),$(WEIGHTS)))
 define stage_rules
@@ -174,4 +174,4 @@ help: ## this list
 	@$(call q,$(NOW)) -m common.make help $(DOCUMENTED)
 
 .DEFAULT:
-	@echo $(call q,error: $(NAME) has no target $@$(call nearest,$@,$(STAGES),$(DOCUMENTED)); make lists them) >&2; exit 2
+	@[[ -e $(call q,$@) ]] || { echo $(call q,error: $(NAME) has no target $@$(call nearest,$@,$(STAGES),$(DOCUMENTED)); make lists them) >&2; exit 2; }

@@ -7,8 +7,8 @@ set -euo pipefail
 CDPATH='' cd "$1"
 python=${2:-python3}
 
-"$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' || {
-    echo "error: $python is $("$python" --version 2>&1 || echo missing); the pinned packages need Python 3.10 to 3.13, give PYTHON=python3.11 (say)" >&2
+"$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || {
+    echo "error: $python is $("$python" --version 2>/dev/null || echo missing); the pinned packages need Python 3.11 to 3.13, give PYTHON=python3.11 (say)" >&2
     exit 1
 }
 exec 9>.venv.lock
@@ -17,6 +17,7 @@ if [[ -e .venv/installed && .venv/installed -nt requirements.txt && .venv/instal
       $(cat .venv/installed) == "$python" ]]; then
     exit 0
 fi
+[[ ! -L .venv ]] || { echo "error: .venv is a link: the environment of another folder would become this one's; remove it" >&2; exit 1; }
 pip=(.venv/bin/python -m pip install --quiet --disable-pip-version-check)
 index=() kind="some 5.5 GB with torch's CUDA packages"
 if [[ ${TORCH-} == cpu ]]; then

@@ -24,6 +24,7 @@ KINDS = {
     "timed": "it is timed, and runs alone",
     "judged": "its status is a verdict, which the report tells at the end: it failed only where it left no file",
     "told": "its end is told on the terminal",
+    "anew": "it writes all of its files anew: what it left before and does not now is removed",
     "fresh": "its status proves nothing: what an earlier run left is removed before",
 }
 OUTSIDE = Path(__file__).resolve().parents[1] / "npu/outside.sh"
@@ -57,7 +58,11 @@ def turn(timed: bool, patience: float = PATIENCE) -> Iterator[Optional[str]]:
 
 def _open(path: str) -> int:
     """A lock file that every user of this machine can open."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | os.O_NONBLOCK, 0o666)
+    how = os.O_RDWR | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | os.O_NONBLOCK
+    try:  # where it is there: of another user's file in a folder of all, O_CREAT is refused (fs.protected_regular)
+        descriptor = os.open(path, how)
+    except FileNotFoundError:
+        descriptor = os.open(path, how | os.O_CREAT, 0o666)
     with contextlib.suppress(OSError):
         os.fchmod(descriptor, 0o666)
     return descriptor
@@ -104,7 +109,7 @@ def run(build: Path, name: str, command: str, out: Path, needs: Sequence[str], k
     ended = time.time()
     if log and "told" in kind:
         print(f"{Path.cwd().name:<12} {name:<12} {ended - begin:6.1f} s  {last_line(log)}", flush=True)
-    stages.finish(build, name, out, before, needs, earlier, command=command, ended=ended, seconds=ended - begin,
+    stages.finish(build, name, out, before, needs, earlier, "anew" in kind, command=command, ended=ended, seconds=ended - begin,
                   disturbed=disturbed)
     return 0
 

@@ -76,8 +76,8 @@ def installed(name: str) -> Optional[str]:
 def python(pinned: bool = False) -> Iterator[Line]:
     """The interpreter; `pinned`: .venv is to be made with it, from packages of pinned versions."""
     version, where = platform.python_version(), sys.executable
-    if pinned and not (3, 10) <= sys.version_info[:2] <= (3, 13):
-        yield Line("MISSING", "Python", f"{version} ({where}); the pinned packages need 3.10 to 3.13",
+    if pinned and not (3, 11) <= sys.version_info[:2] <= (3, 13):
+        yield Line("MISSING", "Python", f"{version} ({where}); the pinned packages need 3.11 to 3.13",
                    "give PYTHON=python3.11 (say)")
         return
     yield Line("ok", "Python", f"{version} ({where})") if sys.version_info >= (3, 8) else \

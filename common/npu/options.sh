@@ -17,11 +17,13 @@ read_options() { # read_options ARGUMENT...: set the variables; --help and wrong
         for option in "${script_options[@]}"; do
             [[ ${option%%:*} != "$name" ]] || kind=${option#*:}
         done
-        [[ $argument == --* && -n $kind && ($argument == *=* || $kind == *=*) && ! ($argument == *=* && $kind == *=*) ]] ||
-            wrong_usage "unknown option $argument"
+        [[ $argument == --* && -n $kind ]] || wrong_usage "unknown option $argument"
+        [[ $argument == *=* || $kind == *=* ]] || wrong_usage "--$name: expected --$name=VALUE"
+        [[ $argument != *=* || $kind != *=* ]] || wrong_usage "--$name: takes no value"
         value=${argument#*=}
         case $kind in
             *=*) printf -v "${kind%%=*}" '%s' "${kind#*=}"; continue ;;
+            path*) [[ -n $value ]] || wrong_usage "--$name: expected a path, found none" ;;
             whole) [[ $value =~ ^[0-9]{1,9}$ ]] || wrong_usage "--$name: expected a whole number, found $value" ;;
             number) [[ $value =~ ^[1-9][0-9]{0,8}$ ]] || wrong_usage "--$name: expected a number of at least 1, found $value" ;;
             numbers) [[ $value =~ ^[1-9][0-9]{0,8}( [1-9][0-9]{0,8})*$ ]] ||

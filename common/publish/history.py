@@ -4,6 +4,7 @@ A run is told again only when a figure, a version or a checksum differs from the
 """
 from __future__ import annotations
 
+import hashlib
 import json
 from contextlib import suppress
 from pathlib import Path
@@ -19,12 +20,19 @@ SPEED = 0.05
 """The relative change of a median time that is named where it also leaves the other run's own times."""
 
 
-def line(report: Mapping[str, Any]) -> Dict[str, Any]:
-    """What is kept of a report: figures, versions, checksums, and the data that they are of."""
+def data_digest(behind: Mapping[str, Any], folder: Path) -> str:
+    """SHA-256 of the files of the dataset as make lists them, sizes and times too, and of how they became the network's input."""
+    told = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.list")) if path.name != "checkpoint.list"]
+    told += [each["command"] for each in behind.get("commands", []) if each["stage"] in ("preprocess", "stream")]
+    return hashlib.sha256("\n".join(told).encode("utf-8")).hexdigest()
+
+
+def line(report: Mapping[str, Any], folder: Path) -> Dict[str, Any]:
+    """What is kept of a report: figures, versions, checksums, and the data that they are of, in the build folder."""
     behind, accuracy = report["provenance"] or {}, report["accuracy"]
     checkpoint = behind.get("checkpoint")
     return {
-        "date": report["date"], "data": report["inputs"]["data"],
+        "date": report["date"], "data": report["inputs"]["data"], "data_sha256": data_digest(behind, folder),
         "samples": (accuracy or report["agreement"] or {}).get("samples"),
         "accuracy": accuracy and {key: accuracy[key] for key in ("metric", "unit", "value")},
         "cosine": report["agreement"] and report["agreement"]["cosine"],
@@ -72,7 +80,7 @@ def since(report: Mapping[str, Any], folder: files.PathLike) -> Optional[Dict[st
 
     None where there is none. A line that cannot be read is passed over.
     """
-    path, now = Path(folder) / NAME, line(report)
+    path, now = Path(folder) / NAME, line(report, Path(folder))
     earlier: List[Dict[str, Any]] = []
     for text in path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []:
         with suppress(UserError):
@@ -84,13 +92,14 @@ def since(report: Mapping[str, Any], folder: files.PathLike) -> Optional[Dict[st
     else:
         text = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in [*earlier, now])
         files.write_text(path, text)
-    same = [entry for entry in earlier if (entry["data"], entry["samples"]) == (now["data"], now["samples"])]
+    same = [entry for entry in earlier if all(entry[key] == now[key] for key in ("data", "data_sha256", "samples"))]
     return {"date": same[-1]["date"], "changes": changes(same[-1], now)} if same else None
 
 
 def line_of_nothing() -> Dict[str, Any]:
     """What a line of another version lacks."""
-    return {"date": "", "data": "", "samples": None, "accuracy": None, "cosine": None, "speed": {}, "versions": {}, "sha256": {}}
+    return {"date": "", "data": "", "data_sha256": "",
+            "samples": None, "accuracy": None, "cosine": None, "speed": {}, "versions": {}, "sha256": {}}
 
 
 def told(report: Mapping[str, Any]) -> List[str]:

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import argparse
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from common.base import files, pictures, settings
+from common.base import facts, files, pictures, settings
 from common.base.errors import UserError
+from common.data import variant
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,15 +43,17 @@ def find(places: Sequence[str], suffixes: Tuple[str, ...] = pictures.SUFFIXES, e
                 raise UserError(f"{place}: expected pictures *{ending}.png, found none")
             found += inside
         else:
-            found.append(files.existing_file(place, "a picture or a folder of pictures"))
+            found.append(files.utf8(files.existing_file(place, "a picture or a folder of pictures")))
     return list(dict.fromkeys(found))
 
 
 class Tries:
-    """The folder of a model's tries. model: its title, for the page."""
+    """The folder of a model's tries. onnx: the file that was run. Raises `UserError` where that says it is another model's."""
 
-    def __init__(self, folder: files.PathLike, model: str):
-        self.folder, self.model = Path(folder), model
+    def __init__(self, folder: files.PathLike, model: facts.Facts, onnx: files.PathLike = ""):
+        if Path(onnx).suffix == ".onnx":
+            variant.of_model(onnx, model.name)
+        self.folder, self.model = Path(folder), model.title
         self._list = self.folder / "tries.json"
         self._taken: Dict[str, Path] = {}
 
@@ -62,7 +66,7 @@ class Tries:
         """
         name = re.sub(r"[^\w.-]+", "_", source.stem) or "picture"
         if self._taken.setdefault(name, source) != source:
-            raise UserError(f"{source}: has the same stem as {self._taken[name]}, tried just now; rename one of them")
+            raise UserError(f"{source}: would be written to {name}_*.png, as {self._taken[name]} just now; rename one of them")
         written = []
         for label, pixels in panels.items():
             path = self.folder / f"{name}_{re.sub(r'[^a-z0-9]+', '_', label.lower())}.png"
@@ -70,13 +74,19 @@ class Tries:
             written.append({"label": label, "image": path.name, "width": pixels.shape[1], "height": pixels.shape[0]})
         entry = {"name": name, "source": str(source), "said": said, "panels": written,
                  "legend": [list(pair) for pair in legend]}
-        before = files.read_json(self._list, "tries") if self._list.is_file() else []
+        before: List[Dict[str, Any]] = []
+        with suppress(UserError):  # damaged: the list begins anew
+            before = files.read_json(self._list, "tries") if self._list.is_file() else []
         files.write_json(self._list, [entry, *(old for old in before if old["name"] != name)][:KEPT])
+        self._write()  # each time, so that one that fails leaves a page of those before
         print(f"{self.folder / written[-1]['image']}: {said}")
 
-    def page(self) -> None:
-        """Write `index.html` of all tries that are there."""
+    def _write(self) -> None:
         files.write_text(self.folder / "index.html", build(self.model, files.read_json(self._list, "tries")))
+
+    def page(self) -> None:
+        """Write `index.html` of all tries that are there, and tell where it is."""
+        self._write()
         print(f"{self.folder / 'index.html'} shows them all")
 
 
