@@ -1,7 +1,6 @@
 """Several processes for one stage: the same results in the same order for any number, and none left behind."""
 from __future__ import annotations
 
-import concurrent.futures
 import json
 import os
 import shutil
@@ -164,14 +163,13 @@ def test_opencv_that_was_used_with_threads_before_does_not_stall_the_workers(mon
 
 def test_samples_that_take_no_time_are_sent_many_at_a_time_and_those_that_do_alone(monkeypatch):
     monkeypatch.setenv("JOBS", "2")
-    sizes = []
+    sizes, give = [], workers._give
 
-    class Noting(concurrent.futures.ProcessPoolExecutor):
-        def submit(self, task, items):
-            sizes.append(len(items))
-            return super().submit(task, items)
+    def noted(worker, piece, start, stop):
+        sizes.append(stop - start)
+        give(worker, piece, start, stop)
 
-    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor", Noting)
+    monkeypatch.setattr(workers, "_give", noted)
     assert list(workers.ordered(lambda number: -number, range(3000))) == [-number for number in range(3000)]
     assert sum(sizes) == 3000 and len(sizes) < 600 and max(sizes) < 1500  # never the most of them to one process
     sizes.clear()
@@ -296,12 +294,43 @@ def test_a_bad_sample_is_one_line_with_several_processes(many):
     assert not (many / "out/manifest.json").exists()
 
 
-def test_without_shared_memory_one_process_does_the_work_and_says_so(monkeypatch, capsys):
+def test_without_shared_memory_several_processes_do_the_work_all_the_same(monkeypatch, capsys):
     def refused(*arguments, **options):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("multiprocessing.synchronize.SemLock.__init__", refused)  # as with /dev/shm not writable
     monkeypatch.setenv("JOBS", "3")
-    assert list(workers.ordered(lambda item: (item, os.getpid()), range(5))) == [(item, os.getpid()) for item in range(5)]
-    told = capsys.readouterr().err
-    assert told.startswith("JOBS: one process") and "/dev/shm" in told and told.count("\n") == 1
+    found = list(workers.ordered(lambda item: (item, os.getpid()), range(5)))
+    assert [item for item, _ in found] == list(range(5)) and os.getpid() not in {pid for _, pid in found}
+    assert capsys.readouterr().err == ""
+
+
+class Awkward(Exception):
+    """Which cannot be made again of what it holds."""
+
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+def test_an_error_or_a_result_that_cannot_be_sent_is_told_all_the_same(monkeypatch):
+    monkeypatch.setenv("JOBS", "2")
+
+    def task(number):
+        if number == 3:
+            raise Awkward("this", "that")
+        return number
+
+    with pytest.raises(RuntimeError, match="Awkward: this and that"):
+        list(workers.ordered(task, range(9)))
+    with pytest.raises(RuntimeError, match="what the task gives cannot be sent"):
+        list(workers.ordered(lambda number: (lambda: number), range(9)))
+    assert children() == []
+
+
+def test_errors_of_the_task_that_a_broken_pipe_would_raise_too_are_the_tasks_own(monkeypatch):
+    monkeypatch.setenv("JOBS", "2")
+    for kind in (EOFError, ConnectionResetError, BrokenPipeError):
+        def task(number):
+            raise kind("of the file")
+        with pytest.raises(kind, match="of the file"):
+            list(workers.ordered(task, range(9)))

@@ -6,19 +6,21 @@ from __future__ import annotations
 
 import collections
 import os
+import pickle
 import signal
 import sys
 import threading
 import time
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Callable, Deque, Iterator, List, Optional, Sequence, Set, Tuple, TypeVar
+import traceback
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple, TypeVar
 
 from common.base import uses
 from common.base.errors import UserError
 from common.base.settings import THREADS, cores, limited, variable
 
 if TYPE_CHECKING:  # else where processes are started: the imports take as long as many a sample
-    from concurrent.futures import Future
+    from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
 
 # the processes are the parallel part: NumPy's own threads double the CPU time of matrix products. It counts
@@ -36,8 +38,8 @@ AT_A_TIME = 0.02
 GRACE = 5.0
 """Seconds that a worker has to take away what it was writing."""
 
-_task: Optional[Callable[[Any], Any]] = None
-"""What the workers do. They are forked, so they have it, and all that it refers to, without a copy being sent."""
+_Answer = Tuple[List[Any], float, Optional[Tuple[Exception, str]]]
+"""What a worker sends back of a piece: its results, the seconds that they took, and what was raised and where."""
 
 
 def count(each: int = 0) -> int:
@@ -88,62 +90,100 @@ def ordered(task: Callable[[Item], Result], items: Sequence[Item], each: int = 0
         items = items[done:]
         if not items:
             return
-    import concurrent.futures
-    import multiprocessing
-    from concurrent.futures.process import BrokenProcessPool
-    global _task
-    _task = task
+    from multiprocessing import connection
     opencv = sys.modules.get("cv2")
     if opencv is not None:  # its threads would be missing in a forked process, which then waits for them for ever
         threads = opencv.getNumThreads()
         opencv.setNumThreads(1)
-    before = set(multiprocessing.active_children())
+    crew: List[_Worker] = []
+    answers: Dict[int, _Answer] = {}
+    sent, together, pieces, turn, whole = 0, 1, 0, 0, False
     try:
-        executor = concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), _begin, (os.getpid(),))
-    except (OSError, NotImplementedError, ImportError) as error:
-        # its locks lie in /dev/shm, which a container may lack or not let write
-        print(f"JOBS: one process, because several cannot share a lock here ({error}; is /dev/shm "
-              "writable?)", file=sys.stderr)
-        _task = None
-        if opencv is not None:
-            opencv.setNumThreads(threads)
-        yield from map(task, items)
-        return
-    waiting: Deque["Future[Tuple[List[Result], float]]"] = collections.deque()
-    sent, together, whole = 0, 1, False
-    try:
-        while sent < len(items) or waiting:
-            if sent < len(items) and len(waiting) <= 2 * jobs:  # enough to keep all busy: results wait for their turn
-                waiting.append(executor.submit(_work, items[sent:sent + together]))
-                sent += together
+        for _ in range(jobs):
+            crew.append(_start(task, items))
+        while sent < len(items) or turn < pieces:
+            # a piece ahead keeps each busy; towards the end none waits behind another
+            ahead = 2 if len(items) - sent > 2 * jobs * together else 1
+            free = min(crew, key=lambda worker: len(worker.pieces))
+            if sent < len(items) and len(free.pieces) < ahead and pieces - turn <= 2 * jobs:  # results wait for their turn
+                _give(free, pieces, sent, min(sent + together, len(items)))
+                pieces, sent = pieces + 1, min(sent + together, len(items))
                 continue
-            results, seconds = waiting.popleft().result()
+            if turn not in answers:
+                busy = {worker.pipe: worker for worker in crew if worker.pieces}
+                answers.update(_take(busy[pipe]) for pipe in connection.wait(list(busy)))  # type: ignore[index]
+                continue
+            results, seconds, failure = answers.pop(turn)
+            turn += 1
             yield from results
+            if failure is not None:
+                error, text = failure
+                raise error from _Traceback(text)
             fair = (len(items) - sent) // (2 * jobs)  # towards the end fewer, so that all end together
             together = max(1, min(fair, int(len(results) * AT_A_TIME / max(seconds, 1e-6))))
         whole = True
-    except _Failed as failure:
-        done, cause = failure.args
-        yield from done
-        raise cause from failure.__cause__  # the worker's traceback
-    except BrokenProcessPool as error:
-        raise UserError("a worker process was killed, perhaps for want of memory; give JOBS=1, or fewer than "
-                        f"{jobs}") from error
     finally:
-        _task = None
+        for worker in crew if whole else ():
+            with suppress(OSError):
+                worker.pipe.send(None)
         if not whole:  # cut short: the others' work is of no use any more
-            _end(set(multiprocessing.active_children()) - before)
-        executor.shutdown()
+            _end({worker.process for worker in crew})
+        for worker in crew:
+            worker.process.join()
+            worker.pipe.close()
         if opencv is not None:
             opencv.setNumThreads(threads)
 
 
-def _end(processes: Set[BaseProcess]) -> None:
-    """End workers: asked again and again, killed in the end.
+class _Worker(NamedTuple):
+    """A process, this one's end of the pipe to it, and the numbers of the pieces that it has to do, in order."""
 
-    A worker that has ended may have held the lock of the queue, for which another waits for ever; and a signal that comes
-    just before that wait does not break it, the next one does.
-    """
+    process: "BaseProcess"
+    pipe: "Connection"
+    pieces: Deque[int]
+
+
+class _Traceback(Exception):
+    """Where in a worker an error was raised, as text."""
+
+
+def _start(task: Callable[[Any], Any], items: Sequence[Any]) -> _Worker:
+    """A new worker. It is forked, so it has the task and the items, and all that they refer to, without a copy being sent; it
+    shares nothing else with others: a lock would outlive a worker that ends while it holds it."""
+    import multiprocessing
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe()
+    process = context.Process(target=_serve, args=(there, here, os.getpid(), task, items), daemon=True)
+    process.start()
+    there.close()  # the worker's alone, so that its end is seen here
+    return _Worker(process, here, collections.deque())
+
+
+def _give(worker: _Worker, piece: int, start: int, stop: int) -> None:
+    """Have a worker do `items[start:stop]`, the piece of that number."""
+    with _told():
+        worker.pipe.send((start, stop))
+    worker.pieces.append(piece)
+
+
+def _take(worker: _Worker) -> Tuple[int, _Answer]:
+    """The first of a worker's pieces, and what came of it."""
+    with _told():
+        return worker.pieces.popleft(), worker.pipe.recv()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say in a `UserError` that the worker at the other end has gone."""
+    try:
+        yield
+    except (EOFError, ConnectionError) as error:
+        raise UserError("a worker process was killed, perhaps for want of memory; give JOBS=1, or another number") from error
+
+
+def _end(processes: Set[BaseProcess]) -> None:
+    """End workers: asked again and again, killed in the end. A signal that comes just before one begins to wait does not
+    break the wait, the next one does."""
     from multiprocessing import connection
     deadline = time.monotonic() + GRACE
     while processes:
@@ -154,10 +194,6 @@ def _end(processes: Set[BaseProcess]) -> None:
                 process.kill()
         ended = connection.wait([process.sentinel for process in processes], 0.1)
         processes = {process for process in processes if process.sentinel not in ended}
-
-
-class _Failed(Exception):
-    """The results before the item that failed, and what it raised."""
 
 
 class _Stop(BaseException):
@@ -189,18 +225,39 @@ def _begin(parent: int) -> None:
     Finalize(None, uses.write, exitpriority=1)  # what only a worker imported counts too
 
 
-def _work(items: Sequence[Any]) -> Tuple[List[Any], float]:
-    """The results of these items, and the seconds that they took."""
+def _serve(pipe: "Connection", other: "Connection", parent: int, task: Callable[[Any], Any], items: Sequence[Any]) -> None:
+    """A worker's life: do the pieces that are asked for, until there are no more."""
+    other.close()
+    _begin(parent)
+    with suppress(EOFError, ConnectionError):  # nobody is there any more
+        for start, stop in iter(pipe.recv, None):
+            answer = _work(task, items[start:stop])
+            try:
+                pipe.send(answer)
+            except (AttributeError, TypeError, ValueError, pickle.PicklingError) as error:
+                pipe.send(([], 0.0, (RuntimeError(f"what the task gives cannot be sent: {error}"), traceback.format_exc())))
+
+
+def _work(task: Callable[[Any], Any], items: Sequence[Any]) -> _Answer:
+    """The results of these items up to the first that fails, the seconds that they took, and what that raised."""
     global _busy
-    assert _task is not None
-    _busy, begin, results = True, time.perf_counter(), []
+    _busy, begin, results, failure = True, time.perf_counter(), [], None
     try:
         for item in items:
-            results.append(_task(item))
+            results.append(task(item))
     except _Stop:
         os._exit(1)
     except Exception as error:
-        raise _Failed(results, error) from error
+        failure = _portable(error), traceback.format_exc()
     finally:
         _busy = False
-    return results, time.perf_counter() - begin
+    return results, time.perf_counter() - begin, failure
+
+
+def _portable(error: Exception) -> Exception:
+    """The error, or, where it cannot be sent, one that says the same."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # its class may do anything when it is made again
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
