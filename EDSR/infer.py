@@ -17,29 +17,31 @@ from edsr_postprocess import crop, enlarge, to_uint8
 from edsr_preprocess import preprocess
 
 TILE, HALO = 512, 72
-"""Pixels of a side that go through the network together, which takes 3 kB of memory for each, and how far around one lie those
-that it depends on: two for each of up to 32 blocks, and a few."""
+"""Pixels of a side that go through the network together, which takes some 6 kB of memory for each, and how far around one lie
+those that it depends on: two for each of up to 32 blocks, and a few."""
 
 
-def pieces(length: int) -> List[Tuple[int, int]]:
-    """A side in even pieces of at most TILE pixels: first pixel, and the one after the last."""
+def pieces(length: int) -> List[Tuple[int, int, slice]]:
+    """A side in even pieces of at most TILE pixels: first pixel, the one after the last, and what goes through, equally long."""
     count = -(-length // TILE)
-    return [(length * place // count, length * (place + 1) // count) for place in range(count)]
+    edges = [length * place // count for place in range(count + 1)]
+    span = min(length, -(-length // count) + 2 * HALO)
+    starts = [min(max(0, first - HALO), length - span) for first in edges]
+    return [(first, last, slice(start, start + span)) for first, last, start in zip(edges, edges[1:], starts)]
 
 
 def infer_free(session: Any, picture: np.ndarray) -> np.ndarray:
     """`infer` by a model of free height and width, tile by tile: the result is that of the picture as one."""
     rows = []
-    for top, bottom in pieces(picture.shape[0]):
+    for top, bottom, high in pieces(picture.shape[0]):
         row = []
-        for left, right in pieces(picture.shape[1]):
-            above, before = max(0, top - HALO), max(0, left - HALO)
-            part = picture[above:bottom + HALO, before:right + HALO]
-            tensor = np.ascontiguousarray(part.transpose(2, 0, 1)[None], np.float32)
+        for left, right, wide in pieces(picture.shape[1]):
+            tensor = np.ascontiguousarray(picture[high, wide].transpose(2, 0, 1)[None], np.float32)
             (output,) = session.infer([tensor], mode="dymshape", custom_sizes=16 * tensor.nbytes)  # up to scale 4
-            scale = output.shape[2] // part.shape[0]
-            whole = output[0, :, scale * (top - above):scale * (bottom - above), scale * (left - before):scale * (right - before)]
-            row.append(to_uint8(whole.transpose(1, 2, 0)))
+            scale = output.shape[2] // tensor.shape[2]
+            inner = [slice(scale * (first - part.start), scale * (last - part.start))
+                     for first, last, part in ((top, bottom, high), (left, right, wide))]
+            row.append(to_uint8(output[0].transpose(1, 2, 0)[tuple(inner)]))
         rows.append(np.hstack(row))
     return np.vstack(rows)
 

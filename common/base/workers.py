@@ -13,15 +13,11 @@ import threading
 import time
 import traceback
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple, TypeVar
+from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple, TypeVar
 
 from common.base import uses
 from common.base.errors import UserError
 from common.base.settings import THREADS, cores, limited, variable
-
-if TYPE_CHECKING:  # else where processes are started: the imports take as long as many a sample
-    from multiprocessing.connection import Connection
-    from multiprocessing.process import BaseProcess
 
 # the processes are the parallel part: NumPy's own threads double the CPU time of matrix products. It counts
 # where this is imported before NumPy
@@ -111,7 +107,7 @@ def ordered(task: Callable[[Item], Result], items: Sequence[Item], each: int = 0
                 continue
             if turn not in answers:
                 busy = {worker.pipe: worker for worker in crew if worker.pieces}
-                answers.update(_take(busy[pipe]) for pipe in connection.wait(list(busy)))  # type: ignore[index]
+                answers.update(_take(busy[pipe]) for pipe in connection.wait(list(busy)))
                 continue
             results, seconds, failure = answers.pop(turn)
             turn += 1
@@ -138,8 +134,8 @@ def ordered(task: Callable[[Item], Result], items: Sequence[Item], each: int = 0
 class _Worker(NamedTuple):
     """A process, this one's end of the pipe to it, and the numbers of the pieces that it has to do, in order."""
 
-    process: "BaseProcess"
-    pipe: "Connection"
+    process: Any
+    pipe: Any
     pieces: Deque[int]
 
 
@@ -181,7 +177,7 @@ def _told() -> Iterator[None]:
         raise UserError("a worker process was killed, perhaps for want of memory; give JOBS=1, or another number") from error
 
 
-def _end(processes: Set[BaseProcess]) -> None:
+def _end(processes: Set[Any]) -> None:
     """End workers: asked again and again, killed in the end. A signal that comes just before one begins to wait does not
     break the wait, the next one does."""
     from multiprocessing import connection
@@ -225,7 +221,7 @@ def _begin(parent: int) -> None:
     Finalize(None, uses.write, exitpriority=1)  # what only a worker imported counts too
 
 
-def _serve(pipe: "Connection", other: "Connection", parent: int, task: Callable[[Any], Any], items: Sequence[Any]) -> None:
+def _serve(pipe: Any, other: Any, parent: int, task: Callable[[Any], Any], items: Sequence[Any]) -> None:
     """A worker's life: do the pieces that are asked for, until there are no more."""
     other.close()
     _begin(parent)
