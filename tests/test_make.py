@@ -89,6 +89,11 @@ def test_an_unknown_model_is_refused(project):
     assert result.returncode == 2 and "no model named EDRS" in result.stderr
 
 
+def test_a_picture_for_a_model_that_takes_none_is_refused(project):
+    result = make(project, "-C", "CGAN", "try", "PICTURE=a.png")
+    assert result.returncode == 2 and "PICTURE=a.png: expected none: this model draws by itself" in result.stderr
+
+
 def test_no_model_is_refused(project):
     result = make(project, "all", "MODELS=")
     assert result.returncode == 2 and "MODELS: names no model; there are CGAN EDSR" in result.stderr

@@ -6,12 +6,10 @@ from __future__ import annotations
 
 import collections
 import os
-import pickle
 import signal
 import sys
 import threading
 import time
-import traceback
 from contextlib import contextmanager, suppress
 from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple, TypeVar
 
@@ -53,7 +51,7 @@ def count(each: int = 0) -> int:
 def available() -> int:
     """Bytes of memory that programs may still take, in a container of its own as well, 0 where the system does not tell."""
     found = 0
-    with suppress(IndexError, OSError, ValueError):  # no container tells max, a number, or no file at all
+    with suppress(IndexError, OSError, ValueError):  # outside of a container there is no such file, without a limit it says max
         with open("/proc/meminfo", encoding="ascii") as file:
             found = next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable:"))
         most, used, parts = (limited(f"memory.{name}") for name in ("max", "current", "stat"))
@@ -230,8 +228,10 @@ def _serve(pipe: Any, other: Any, parent: int, task: Callable[[Any], Any], items
             answer = _work(task, items[start:stop])
             try:
                 pipe.send(answer)
-            except (AttributeError, TypeError, ValueError, pickle.PicklingError) as error:
-                pipe.send(([], 0.0, (RuntimeError(f"what the task gives cannot be sent: {error}"), traceback.format_exc())))
+            except ConnectionError:
+                raise
+            except Exception as error:  # of pickle, which has many
+                pipe.send(([], 0.0, _failure(RuntimeError(f"what the task gives cannot be sent: {error}"))))
 
 
 def _work(task: Callable[[Any], Any], items: Sequence[Any]) -> _Answer:
@@ -244,16 +244,19 @@ def _work(task: Callable[[Any], Any], items: Sequence[Any]) -> _Answer:
     except _Stop:
         os._exit(1)
     except Exception as error:
-        failure = _portable(error), traceback.format_exc()
+        failure = _failure(error)
     finally:
         _busy = False
     return results, time.perf_counter() - begin, failure
 
 
-def _portable(error: Exception) -> Exception:
-    """The error, or, where it cannot be sent, one that says the same."""
+def _failure(error: Exception) -> Tuple[Exception, str]:
+    """The error, or, where it cannot be sent, one that says the same; and where it was raised, as text."""
+    import pickle
+    import traceback
+    text = traceback.format_exc()
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:  # its class may do anything when it is made again
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
+        error = RuntimeError(f"{type(error).__name__}: {error}")
+    return error, text

@@ -43,7 +43,11 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     from common.convert.network import network_module
     seeded = network_module(args.model).seeded
     _fit(seeded, dict(args.set))
-    checkpoint.save(seeded(args.seed, **dict(args.set)), args.output)
+    try:
+        network = seeded(args.seed, **dict(args.set))
+    except RuntimeError as error:  # of widths that no memory holds
+        raise UserError(f"--set: such a network cannot be made: {str(error).splitlines()[0]}") from error
+    checkpoint.save(network, args.output)
     print(f"{args.output}: seeded weights (seed {args.seed}), never trained; agreement with PyTorch is reported, "
           "not accuracy")
 

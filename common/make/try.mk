@@ -3,6 +3,7 @@
 #
 #   TRY_EXPORT  the script and its arguments that export a model for it alone, build/$(TRY_ONNX), where export's does not fit
 #   TRY_INPUT   what infer.py is given in place of PICTURE, in words; TRY_FLAGS: further flags
+$(if $(and $(filter try,$(MAKECMDGOALS)),$(strip $(TRY_INPUT)),$(PICTURE)),$(call refuse,PICTURE,none: this model draws by itself))
 TRY_ONNX       ?= $(export_OUT)
 export_try_OUT := $(TRY_ONNX)
 export_try_CMD  = mkdir -p try && $(PY) ../$(TRY_EXPORT)
