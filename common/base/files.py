@@ -142,6 +142,15 @@ def existing_file(path: PathLike, what: str) -> Path:
     return path
 
 
+def length(path: PathLike, what: str) -> int:
+    """The bytes of a regular file. Raises `UserError` as `existing_file` does."""
+    with contextlib.suppress(OSError, ValueError):
+        found = os.stat(path)
+        if stat.S_ISREG(found.st_mode):
+            return found.st_size
+    return existing_file(path, what).stat().st_size  # which says what is there instead
+
+
 def kind(path: PathLike) -> str:
     """What is at a path, in words; links are followed: `a file`, `a folder`, `a FIFO`, ..., `nothing`."""
     try:

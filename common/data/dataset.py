@@ -42,18 +42,7 @@ def write_bin(path: files.PathLike, array: "np.ndarray") -> None:
 
 def read_bin(path: files.PathLike, shape: Sequence[int], dtype: str = "float32") -> "np.ndarray":
     """Read a raw array of known shape. Raises `UserError` on another file length, NaN or infinity."""
-    import numpy as np
-    path = files.existing_file(path, "a .bin file")
-    expected = math.prod(shape) * np.dtype(dtype).itemsize
-    found = path.stat().st_size
-    if found != expected:
-        dims = "x".join(map(str, shape))
-        raise UserError(f"{path}: expected {expected} bytes ({dims} {dtype}), found {found}; make it again")
-    array = np.empty(shape, dtype)
-    files.read_into(path, array)
-    if not is_finite(array):
-        raise UserError(f"{path}: holds NaN or infinite values; the inference that wrote it went wrong")
-    return array
+    return _read(path, shape, dtype)
 
 
 def read_result(path: files.PathLike, shape: Sequence[int]) -> "np.ndarray":
@@ -61,8 +50,22 @@ def read_result(path: files.PathLike, shape: Sequence[int]) -> "np.ndarray":
 
     A file of half as many bytes holds float16, as an .om made with --output_type=FP16 leaves it.
     """
-    half = os.path.isfile(path) and os.path.getsize(path) == 2 * math.prod(shape)
-    return read_bin(path, shape, "float16").astype("float32") if half else read_bin(path, shape)
+    return _read(path, shape, "float32", "float16").astype("float32", copy=False)
+
+
+def _read(path: files.PathLike, shape: Sequence[int], *dtypes: str) -> "np.ndarray":
+    """The array in a file, of the first of the dtypes by which the file is as long as it is."""
+    import numpy as np
+    found, count = files.length(path, "a .bin file"), math.prod(shape)
+    dtype = next((each for each in dtypes if count * np.dtype(each).itemsize == found), None)
+    if dtype is None:
+        dims, wanted = "x".join(map(str, shape)), count * np.dtype(dtypes[0]).itemsize
+        raise UserError(f"{path}: expected {wanted} bytes ({dims} {dtypes[0]}), found {found}; make it again")
+    array = np.empty(shape, dtype)
+    files.read_into(path, array)
+    if not is_finite(array):
+        raise UserError(f"{path}: holds NaN or infinite values; the inference that wrote it went wrong")
+    return array
 
 
 class Preprocessing(NamedTuple):
