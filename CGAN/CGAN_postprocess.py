@@ -41,9 +41,10 @@ def read_output(folder: files.PathLike, extra: Mapping[str, Any]) -> np.ndarray:
 def read_pictures(path: Path, extra: Mapping[str, Any]) -> np.ndarray:
     """The pictures of a result file, as `read_output`."""
     count, side = extra["noises"] * extra["classes"], extra["side"]
-    channels = path.stat().st_size // (4 * count * side * side)
-    if channels not in (1, 3) or path.stat().st_size != 4 * count * channels * side * side:
-        raise UserError(f"{path}: {path.stat().st_size} bytes are no float32 [{count},3,{side},{side}] or "
+    found = path.stat().st_size
+    channels = next((each for each in (1, 3) for width in (4, 2) if found == width * count * each * side * side), None)
+    if channels is None:
+        raise UserError(f"{path}: {found} bytes are no float32 [{count},3,{side},{side}] or "
                         f"[{count},1,{side},{side}]; the file is cut off or of another model; run the inference again")
     output = dataset.read_result(path, (count, channels, side, side))
     if np.abs(output).max() > 1.001:  # tanh; a half-precision device may round a little beyond

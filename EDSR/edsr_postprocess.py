@@ -56,11 +56,13 @@ def read_output(path: Path, scale: int, shape: Optional[Sequence[int]] = None) -
     """
     if shape:
         return dataset.read_result(path, (1, 3, scale * shape[2], scale * shape[3]))
-    side = math.isqrt(path.stat().st_size // 12)
-    if side % scale or side ** 2 * 12 != path.stat().st_size or not side:
-        raise UserError(f"{path}: {path.stat().st_size} bytes are no float32 [1,3,{scale}S,{scale}S]; "
-                        "the file is truncated or of another model; run the inference again")
-    return dataset.read_result(path, (1, 3, side, side))
+    found = path.stat().st_size
+    for width in (12, 6):  # bytes of a pixel in float32, and in float16
+        side = math.isqrt(found // width)
+        if side and side % scale == 0 and side ** 2 * width == found:
+            return dataset.read_result(path, (1, 3, side, side))
+    raise UserError(f"{path}: {found} bytes are no float32 [1,3,{scale}S,{scale}S]; the file is truncated or of another model; "
+                    "run the inference again")
 
 
 def main_output(outputs: Mapping[int, Path]) -> Path:

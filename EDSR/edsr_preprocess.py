@@ -9,7 +9,7 @@ import argparse
 import math
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -18,8 +18,8 @@ from common.base.errors import UserError
 from common.base.settings import FREE, side
 from common.data import dataset, variant
 
-PAD_INFO = {"type": "array", "items": {"required": ["name"], "properties": {"name": {"type": "string"}}}}
-"""The schema of pad_info.json, as far as it is read."""
+FLAGS = ("save_img", "npy")
+"""The flags that leave a file of each sample beside its tensor."""
 
 
 def preprocess(image: np.ndarray, size: Optional[int] = None) -> np.ndarray:
@@ -72,6 +72,8 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
     args = parser.parse_args(argv)
     told = variant.find(facts.load(__file__), args.onnx)
     dst, size = Path(args.dst), None if args.size == FREE else args.size
+    if args.save_img and (dst / "png").resolve() == Path(args.src).resolve():
+        raise UserError(f"{args.src}: is where --save_img writes; give another DST")
 
     def make(path: Path) -> Tuple[np.ndarray, Dict[str, Any]]:
         image = pictures.read_rgb(path)
@@ -96,30 +98,32 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
                                  sample_bytes=12 * largest, variant=told, sizes=sizes)
 
 
-def write_beside(folder: Path, used: Mapping[str, Any], records: Sequence[Mapping[str, Any]], earlier: Set[str]) -> None:
-    """What --save_img and --npy ask for, of every sample; what they left of the samples of an earlier run goes.
+def beside(folder: Path, flag: str, sample: str) -> Path:
+    """The file that --save_img or --npy leaves of a sample."""
+    return folder / "png" / f"{sample}.png" if flag == "save_img" else folder / "npy" / f"{names.stem(sample)}.npy"
 
-    used: the flags. earlier: ids of samples, whose files there are this script's.
-    """
-    for flag, place in (("save_img", "png/{}.png"), ("npy", "npy/{}.npy")):
-        path = {sample: folder / place.format(sample if flag == "save_img" else names.stem(sample))
-                for sample in {*earlier, *(record["id"] for record in records)}}
-        for sample in earlier:
-            path[sample].unlink(missing_ok=True)
-        for record in records if used[flag] else ():
-            tensor = dataset.read_sample(record)
+
+def write_beside(folder: Path, used: Mapping[str, Any], records: Sequence[Mapping[str, Any]], earlier: Sequence[Path]) -> None:
+    """What the flags in `used` ask for, of every sample; what they left of an earlier run goes."""
+    for path in earlier:
+        path.unlink(missing_ok=True)
+    for flag in (flag for flag in FLAGS if used[flag]):
+        for record in records:
+            path, tensor = beside(folder, flag, record["id"]), dataset.read_sample(record)
             if flag == "save_img":
-                pictures.write_rgb(path[record["id"]], tensor[0].transpose(1, 2, 0).astype(np.uint8))
+                pictures.write_rgb(path, tensor[0].transpose(1, 2, 0).astype(np.uint8))
                 continue
-            with files.atomic(path[record["id"]]) as temporary, open(temporary, "wb") as file:
+            with files.atomic(path) as temporary, open(temporary, "wb") as file:
                 np.save(file, tensor)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     work = plan(argv)
-    folder, earlier = Path(work.folder), set()
+    folder, earlier = Path(work.folder), []
     with suppress(UserError):
-        earlier = {Path(entry["name"]).stem for entry in files.read_json(folder / "pad_info.json", PAD_INFO)}
+        told = dataset.manifest(folder)
+        earlier = [beside(folder, flag, record["id"]) for flag in FLAGS if told["recipe"]["settings"].get(flag)
+                   for record in told["samples"]]
     dataset.preprocess(*work)
     records = dataset.read_manifest(folder)
     write_beside(folder, work.settings, records, earlier)

@@ -17,8 +17,8 @@ from edsr_postprocess import crop, enlarge, to_uint8
 from edsr_preprocess import preprocess
 
 TILE, HALO = 512, 72
-"""Pixels of a side that go through the network together, which takes some 6 kB of memory for each, and how far around one lie
-those that it depends on: two for each of up to 32 blocks, and a few."""
+"""Pixels of a side that come out of the network together, and how far around one lie those that it depends on: two for each of
+up to 32 blocks, and a few. A run takes some 6 kB of memory for each that goes in."""
 
 
 def pieces(length: int) -> List[Tuple[int, int, slice]]:

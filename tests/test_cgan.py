@@ -175,6 +175,14 @@ def test_one_channel_gives_a_grey_picture(tmp_path, run):
     assert np.asarray(image)[28 + 4, 2 * 28 + 5] == int((float(output[12, 0, 4, 5]) + 1) / 2 * 255)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_in_half_precision_are_read_too(tmp_path, channels):
+    pictures = np.random.default_rng(0).uniform(-1, 1, (100, channels, 28, 28)).astype(np.float16)
+    pictures.tofile(tmp_path / "x.bin")
+    found = CGAN_postprocess.read_pictures(tmp_path / "x.bin", json.loads((FOLDER / "facts.json").read_text())["extra"])
+    assert found.dtype == np.float32 and np.array_equal(found, pictures)
+
+
 def test_the_grid_equals_the_known_answer(tmp_path, run):
     specification = importlib.util.spec_from_file_location("make_outputs", shared("golden", "make_outputs.py"))
     make_outputs = importlib.util.module_from_spec(specification)

@@ -166,7 +166,7 @@ def test_modelzoos_self_test_passes_in_a_copy_where_the_project_is_not_installed
 
 
 LEAN = ["--holder", "Some One"]
-LARGEST = {"EDSR": 315_000, "CGAN": 328_500, "IntraDA": 388_100, "UNetPlusPlus": 341_500, "Pix2pixHD": 360_400}
+LARGEST = {"EDSR": 316_000, "CGAN": 329_300, "IntraDA": 389_000, "UNetPlusPlus": 342_300, "Pix2pixHD": 361_200}
 """Bytes of a lean copy without its licences: what they have now, and a little. The aim is 250,000 for EDSR."""
 
 

@@ -77,6 +77,23 @@ def test_what_is_written_beside_the_tensors_is_of_this_runs_pictures(pictures_pa
     assert preprocess() == {"mine.npy"}
 
 
+def test_pictures_of_ones_own_in_a_folder_of_that_name_are_left_alone(pictures_pair, run):
+    (pictures_pair / "LR").rename(pictures_pair / "png")
+    for _ in range(2):
+        assert run(EDSR / "edsr_preprocess.py", "-s", "png", "-d", ".", "--size", 32, cwd=pictures_pair).returncode == 0
+        assert sorted(path.name for path in (pictures_pair / "png").iterdir()) == ["0801x2.png", "0802x2.png"]
+    one_line_error(run(EDSR / "edsr_preprocess.py", "-s", "png", "-d", ".", "--size", 32, "--save_img", cwd=pictures_pair),
+                   "png: is where --save_img writes")
+
+
+@pytest.mark.parametrize("width", [4, 2])
+def test_a_square_results_side_follows_from_its_length_in_either_precision(width, tmp_path):
+    output = np.linspace(0, 255, 3 * 24 * 24).reshape(1, 3, 24, 24).astype(f"float{8 * width}")
+    output.tofile(tmp_path / "a_1.bin")
+    found = edsr_postprocess.read_output(tmp_path / "a_1.bin", 2)
+    assert found.dtype == np.float32 and np.array_equal(found, output)
+
+
 def test_preprocess_writes_pad_info_manifest_and_pictures(pictures_pair, run):
     result = run(EDSR / "edsr_preprocess.py", "-s", pictures_pair / "LR", "-d", pictures_pair / "prep",
                  "--size", 32, "--save_img")

@@ -96,6 +96,17 @@ def test_data_that_changed_in_their_folder_or_are_made_into_other_input_are_othe
     assert history.since(again, tmp_path) is None
 
 
+def test_how_the_input_is_made_counts_and_not_what_computes_or_whether_it_is_streamed(tmp_path):
+    made = 'edsr_preprocess.py -s data/LR -d prep --size 32 --HR data/HR'
+    steps = {"stage": "preprocess", "command": f"python3 ../{made} LIMIT=3"}
+    streams = [{"stage": "stream", "command": f'python3 -m common.infer.stream --onnx m.onnx --preprocess "{made}" --postprocess '
+                f'"edsr_postprocess.py --res x" --output stream.json LIMIT= DEVICE={device} STREAM=1'} for device in ("cpu", "cann")]
+    other = {"stage": "preprocess", "command": f"python3 ../{made.replace('32', 'free')} LIMIT="}
+    found = [history.data_digest({"commands": [{"stage": "export", "command": str(number)}, one]}, tmp_path)
+             for number, one in enumerate([steps, *streams, other])]
+    assert found[0] == found[1] == found[2] != found[3]
+
+
 def test_a_line_that_was_cut_off_is_passed_over(first, tmp_path):
     with open(tmp_path / "history.jsonl", "a") as file:
         file.write('{"date": "2026-')

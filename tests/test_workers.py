@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -325,6 +326,33 @@ def test_an_error_or_a_result_that_cannot_be_sent_is_told_all_the_same(monkeypat
     with pytest.raises(RuntimeError, match="what the task gives cannot be sent"):
         list(workers.ordered(lambda number: (lambda: number), range(9)))
     assert children() == []
+
+
+def test_workers_that_fail_at_the_same_time_say_nothing_themselves(monkeypatch, capfd):
+    monkeypatch.setenv("JOBS", "4")
+
+    def task(number):
+        raise UserError(f"sample {number} is bad")
+
+    for _ in range(15):
+        with pytest.raises(UserError, match="sample 0 is bad"):
+            list(workers.ordered(task, range(12)))
+    assert capfd.readouterr().err == "" and children() == []
+
+
+def test_a_worker_that_is_killed_amid_its_answer_is_told_as_one(monkeypatch):
+    monkeypatch.setenv("JOBS", "2")
+
+    def task(number):
+        if number == 0:
+            threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
+            return bytes(200_000_000)  # more than a pipe holds: the half of it waits to be taken
+        time.sleep(1)
+
+    answers = workers.ordered(task, range(4))
+    monkeypatch.setattr(workers, "_take", lambda worker, take=workers._take: (time.sleep(1), take(worker))[1])
+    with pytest.raises(UserError, match="a worker process was killed"):
+        list(answers)
 
 
 def test_errors_of_the_task_that_a_broken_pipe_would_raise_too_are_the_tasks_own(monkeypatch):

@@ -49,7 +49,7 @@ def count(each: int = 0) -> int:
 
 
 def available() -> int:
-    """Bytes of memory that programs may still take, in a container of its own as well, 0 where the system does not tell."""
+    """Bytes of memory that programs may still take, a container's (cgroup 2) its own, 0 where the system does not tell."""
     found = 0
     with suppress(IndexError, OSError, ValueError):  # outside of a container there is no such file, without a limit it says max
         with open("/proc/meminfo", encoding="ascii") as file:
@@ -64,9 +64,9 @@ def available() -> int:
 def ordered(task: Callable[[Item], Result], items: Sequence[Item], each: int = 0) -> Iterator[Result]:
     """`task` of every item, in their order, by `count(each)` processes; by none beside this one where that is 1.
 
-    task may be any function that is there already; its results are sent back, so large ones are better written to
-    files by it. What it raises is raised here, of the first item that fails, and no process is left behind then, nor
-    when this one is interrupted or killed. Raises `UserError` when a process is killed from outside.
+    task may be any function that is there already, but none that comes here again; its results are sent back, so large
+    ones are better written to files by it. What it raises is raised here, of the first item that fails, and no process is
+    left behind then, nor when this one is interrupted or killed. Raises `UserError` when a process is killed from outside.
     """
     jobs = min(count(each), len(items))
     if jobs <= 1 or not hasattr(os, "fork"):
@@ -171,7 +171,7 @@ def _told() -> Iterator[None]:
     """Say in a `UserError` that the worker at the other end has gone."""
     try:
         yield
-    except (EOFError, ConnectionError) as error:
+    except (EOFError, OSError) as error:
         raise UserError("a worker process was killed, perhaps for want of memory; give JOBS=1, or another number") from error
 
 
@@ -244,6 +244,7 @@ def _work(task: Callable[[Any], Any], items: Sequence[Any]) -> _Answer:
     except _Stop:
         os._exit(1)
     except Exception as error:
+        _busy = False  # nothing of the task's is under way any more
         failure = _failure(error)
     finally:
         _busy = False

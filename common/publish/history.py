@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
@@ -14,6 +15,8 @@ from common.base import files, json_files
 from common.base.errors import UserError
 
 NAME = "history.jsonl"
+MADE = r"(?m)\w*preprocess\w*\.py [^\"\n]*?(?= LIMIT=|\"|\s*$)"
+"""A preprocess script with its arguments, in the command line of a stage."""
 ACCURACY = 1e-4
 """The relative change of an accuracy that other rounding alone makes: more is named."""
 SPEED = 0.05
@@ -21,9 +24,11 @@ SPEED = 0.05
 
 
 def data_digest(behind: Mapping[str, Any], folder: Path) -> str:
-    """SHA-256 of the files of the dataset as make lists them, sizes and times too, and of how they became the network's input."""
+    """SHA-256 of the files of the dataset as make lists them, sizes and times too, and of the command line that makes the
+    network's input of them, by itself or in a stream."""
     told = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.list")) if path.name != "checkpoint.list"]
-    told += [each["command"] for each in behind.get("commands", []) if each["stage"] in ("preprocess", "stream")]
+    told += re.findall(MADE, "\n".join(each["command"] for each in behind.get("commands", []) if each["stage"] in (
+        "preprocess", "stream")))
     return hashlib.sha256("\n".join(told).encode("utf-8")).hexdigest()
 
 
