@@ -9,7 +9,7 @@ import argparse
 import math
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -18,8 +18,8 @@ from common.base.errors import UserError
 from common.base.settings import FREE, side
 from common.data import dataset, variant
 
-FLAGS = ("save_img", "npy")
-"""The flags that leave a file of each sample beside its tensor."""
+BESIDE = {"save_img": "png", "npy": "npy"}
+"""The flags that leave a file of each sample beside its tensor, and the folder that it is in."""
 
 
 def preprocess(image: np.ndarray, size: Optional[int] = None) -> np.ndarray:
@@ -99,17 +99,26 @@ def plan(argv: Optional[Sequence[str]] = None) -> dataset.Preprocessing:
 
 
 def beside(folder: Path, flag: str, sample: str) -> Path:
-    """The file that --save_img or --npy leaves of a sample."""
-    return folder / "png" / f"{sample}.png" if flag == "save_img" else folder / "npy" / f"{names.stem(sample)}.npy"
+    """The file that a flag leaves of a sample."""
+    return folder / BESIDE[flag] / f"{sample if flag == 'save_img' else names.stem(sample)}.{BESIDE[flag]}"
 
 
-def write_beside(folder: Path, used: Mapping[str, Any], records: Sequence[Mapping[str, Any]], earlier: Sequence[Path]) -> None:
-    """What the flags in `used` ask for, of every sample; what they left of an earlier run goes."""
-    for path in earlier:
-        path.unlink(missing_ok=True)
-    for flag in (flag for flag in FLAGS if used[flag]):
-        for record in records:
-            path, tensor = beside(folder, flag, record["id"]), dataset.read_sample(record)
+def left(folder: Path) -> List[Path]:
+    """The files that the flags of an earlier run left. The manifest is read only where such a folder is."""
+    flags = [flag for flag in BESIDE if (folder / BESIDE[flag]).is_dir()]
+    with suppress(UserError):
+        told = dataset.manifest(folder) if flags else {"samples": []}
+        return [beside(folder, flag, record["id"]) for record in told["samples"] for flag in flags
+                if told["recipe"]["settings"].get(flag)]
+    return []
+
+
+def write_beside(folder: Path, flags: Sequence[str]) -> None:
+    """What these flags ask for, of every sample."""
+    for record in dataset.read_manifest(folder) if flags else ():
+        tensor = dataset.read_sample(record)
+        for flag in flags:
+            path = beside(folder, flag, record["id"])
             if flag == "save_img":
                 pictures.write_rgb(path, tensor[0].transpose(1, 2, 0).astype(np.uint8))
                 continue
@@ -119,14 +128,12 @@ def write_beside(folder: Path, used: Mapping[str, Any], records: Sequence[Mappin
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     work = plan(argv)
-    folder, earlier = Path(work.folder), []
-    with suppress(UserError):
-        told = dataset.manifest(folder)
-        earlier = [beside(folder, flag, record["id"]) for flag in FLAGS if told["recipe"]["settings"].get(flag)
-                   for record in told["samples"]]
-    dataset.preprocess(*work)
-    records = dataset.read_manifest(folder)
-    write_beside(folder, work.settings, records, earlier)
+    folder = Path(work.folder)
+    earlier = left(folder)
+    records = dataset.preprocess(*work)
+    for path in earlier:
+        path.unlink(missing_ok=True)
+    write_beside(folder, [flag for flag in BESIDE if work.settings[flag]])
     files.write_json(folder / "pad_info.json", [{key: record[key] for key in ("name", "pad_x", "pad_y")} for record in records])
 
 

@@ -100,8 +100,9 @@ def ordered(task: Callable[[Item], Result], items: Sequence[Item], each: int = 0
             ahead = 2 if len(items) - sent > 2 * jobs * together else 1
             free = min(crew, key=lambda worker: len(worker.pieces))
             if sent < len(items) and len(free.pieces) < ahead and pieces - turn <= 2 * jobs:  # results wait for their turn
-                _give(free, pieces, sent, min(sent + together, len(items)))
-                pieces, sent = pieces + 1, min(sent + together, len(items))
+                stop = min(sent + together, len(items))
+                _give(free, pieces, sent, stop)
+                pieces, sent = pieces + 1, stop
                 continue
             if turn not in answers:
                 busy = {worker.pipe: worker for worker in crew if worker.pieces}

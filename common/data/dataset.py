@@ -105,8 +105,9 @@ def preprocess(sources: Iterable[Tuple[str, Sequence[Path]]], folder: files.Path
     sources = list(sources)
     if not sources:
         raise UserError(f"{folder}: no samples to preprocess")
-    for path in (path for _, paths in sources for path in paths):
-        files.utf8(path)
+    for _, paths in sources:
+        for path in paths:
+            files.utf8(path)
     journal = Journal(folder / MANIFEST, {"settings": dict(settings), "code": uses.digest()}, SAMPLE)
     place = folder / bins
     target = {names.check(sample, folder): place / f"{names.stem(sample)}.bin" for sample, _ in sources}
